@@ -1,0 +1,249 @@
+"""What a data plane is: tables that the control plane writes, and punts that it reads.
+
+The Python plane (`python.py`) defines what is right. A native plane keeps the same tables, gives
+the same octets, drops and counters, and hands up the same punts in batches.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from ipaddress import IPv4Network
+from typing import Protocol, TypeAlias
+
+from ferrule.core.ids import ClientId, Path, SessionId, Spi, TunnelId
+from ferrule.core.secret import Secret
+from ferrule.crypto.suites import EspSuite
+
+# --- what the control plane writes ---------------------------------------------------------
+
+
+@dataclass(slots=True)
+class SaSpec:
+    """One pair of IPsec SAs. Several may stand for a client; the last activated one sends."""
+
+    client: ClientId
+    inbound_spi: Spi
+    outbound_spi: Spi
+    suite: EspSuite
+    inbound_key: Secret
+    outbound_key: Secret
+    life_octets: int  # 0: no limit; LifetimeReached is punted at 80 % of it
+    path: Path
+    active: bool = False  # True: send on it at once
+    first_sequence: int = 1  # outbound; a take-over starts at its reservation
+    window_top: int = 0  # inbound; everything at or below counts as seen
+
+
+@dataclass(slots=True)
+class Policy:
+    """What a session may reach and how fast. Rates in octets a second, 0 for no limit.
+
+    `allowed` empty: everything that `denied` does not name."""
+
+    allowed: tuple[IPv4Network, ...] = ()
+    denied: tuple[IPv4Network, ...] = ()
+    client_to_client: bool = False
+    rate_up: int = 0
+    rate_down: int = 0
+
+
+@dataclass(slots=True)
+class SessionSpec:
+    """Binds (client, tunnel, session) to an inner address once IPCP is open.
+
+    `address` is the leased one as 4 octets; a packet from the client must carry it as source.
+    `default` (client role): take every packet from `transmit_ip`, skip the source check.
+    `mtu` is the largest inner IP packet in octets; `clamp_mss` also clamps TCP SYNs to it."""
+
+    client: ClientId
+    tunnel: TunnelId
+    session: SessionId
+    address: bytes
+    mtu: int
+    policy: Policy
+    compress_protocol: bool = False
+    compress_address: bool = False
+    clamp_mss: bool = True
+    default: bool = False
+
+
+@dataclass(slots=True)
+class LinkSpec:
+    """An L2TP session before (and after) it has an address: how to wrap its PPP frames."""
+
+    client: ClientId
+    tunnel: TunnelId
+    session: SessionId
+    peer_tunnel: TunnelId
+    peer_session: SessionId
+    sequencing: bool = False
+
+
+# --- what the control plane reads ----------------------------------------------------------
+
+
+@dataclass(slots=True)
+class IkeDatagram:
+    """An ISAKMP message, without the four zero octets."""
+
+    path: Path
+    message: bytes
+
+
+@dataclass(slots=True)
+class L2tpControl:
+    """An L2TP control message that came in on an authenticated SA. `peer_port` is the inner UDP
+    source port; the plane remembers the last one for what it sends."""
+
+    client: ClientId
+    message: bytes
+
+
+@dataclass(slots=True)
+class PppControl:
+    """A PPP frame that is not a permitted IP packet of a bound session: LCP, IPCP, CHAP, ..."""
+
+    client: ClientId
+    tunnel: TunnelId
+    session: SessionId
+    frame: bytes
+
+
+@dataclass(slots=True)
+class DhcpInform:
+    """An IPv4 packet with a UDP datagram from port 68 to port 67 of a bound session."""
+
+    client: ClientId
+    tunnel: TunnelId
+    session: SessionId
+    packet: bytes
+
+
+@dataclass(slots=True)
+class UnknownSession:
+    """Authentic L2TP data for a tunnel or session that has no link: the peer has a stale one."""
+
+    client: ClientId
+    tunnel: TunnelId
+    session: SessionId
+
+
+@dataclass(slots=True)
+class PeerMoved:
+    """A packet with a good tag, newer than all before, came from another address."""
+
+    client: ClientId
+    path: Path
+
+
+@dataclass(slots=True)
+class FirstPacket:
+    """The first packet with a good tag came in on this SA: the peer has installed it."""
+
+    client: ClientId
+    inbound_spi: Spi
+
+
+@dataclass(slots=True)
+class LifetimeReached:
+    """80 % of the octet limit, or sequence number 0xF0000000, was passed: rekey. Once an SA."""
+
+    client: ClientId
+    inbound_spi: Spi
+
+
+@dataclass(slots=True)
+class UnknownSpi:
+    """The first ESP packet of an SPI that has no SA; rate-limited by the plane."""
+
+    path: Path
+    spi: Spi
+
+
+Punt: TypeAlias = (
+    IkeDatagram
+    | L2tpControl
+    | PppControl
+    | DhcpInform
+    | UnknownSession
+    | PeerMoved
+    | FirstPacket
+    | LifetimeReached
+    | UnknownSpi
+)
+
+
+@dataclass(slots=True)
+class SessionCounters:
+    """Of one session; octets count inner IP packets. Times are of the plane's clock."""
+
+    packets_up: int = 0
+    packets_down: int = 0
+    octets_up: int = 0
+    octets_down: int = 0
+    last_up: float = 0.0  # any frame from the client
+    last_data: float = 0.0  # IP either way, for the idle timeout
+
+
+@dataclass(slots=True)
+class PlaneCounters:
+    """Totals since the start. `drops` is keyed by Reason value."""
+
+    datagrams_in: int = 0
+    datagrams_out: int = 0
+    octets_in: int = 0  # UDP payload
+    octets_out: int = 0
+    esp_in: int = 0
+    esp_out: int = 0
+    keepalives_in: int = 0
+    packets_up: int = 0  # inner IP
+    packets_down: int = 0
+    octets_up: int = 0
+    octets_down: int = 0
+    drops: dict[str, int] = field(default_factory=dict)
+
+
+class Plane(Protocol):
+    """A data plane. Calls from the control plane; none of them raises for unknown ids."""
+
+    def install_sa(self, sa: SaSpec) -> None: ...
+    def activate_sa(self, inbound_spi: Spi) -> None:
+        """Send on this SA from now on."""
+
+    def remove_sa(self, inbound_spi: Spi) -> None: ...
+    def move_client(self, client: ClientId, path: Path) -> None:
+        """IKE proved a new address of the client."""
+
+    def remove_client(self, client: ClientId) -> None:
+        """Drop everything of the client: SAs, links, sessions."""
+
+    def add_link(self, link: LinkSpec) -> None: ...
+    def remove_link(self, client: ClientId, tunnel: TunnelId, session: SessionId) -> None: ...
+    def bind_session(self, session: SessionSpec) -> None: ...
+    def unbind_session(self, client: ClientId, tunnel: TunnelId, session: SessionId) -> None: ...
+    def set_policy(
+        self, client: ClientId, tunnel: TunnelId, session: SessionId, policy: Policy
+    ) -> None: ...
+    def send_ike(self, path: Path, message: bytes) -> None: ...
+    def send_keepalive(self, client: ClientId) -> None:
+        """One octet FF to the client's current address (RFC 3948 4)."""
+
+    def send_l2tp(self, client: ClientId, message: bytes) -> None:
+        """Wrap in UDP and ESP, send to the client's current address."""
+
+    def send_ppp(
+        self, client: ClientId, tunnel: TunnelId, session: SessionId, frame: bytes
+    ) -> None: ...
+    def send_ip(
+        self, client: ClientId, tunnel: TunnelId, session: SessionId, packet: bytes
+    ) -> None:
+        """An IP packet of our own making (DHCP, ICMP) to the client."""
+
+    def session_counters(
+        self, client: ClientId, tunnel: TunnelId, session: SessionId
+    ) -> SessionCounters | None: ...
+    def counters(self) -> PlaneCounters: ...
+
+
+PuntSink: TypeAlias = Callable[[Punt], None]

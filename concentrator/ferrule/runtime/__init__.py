@@ -1,0 +1,1 @@
+"""The shell: configuration, sockets, the driver that turns effects into deeds, health."""

@@ -1,0 +1,1 @@
+"""Metrics, logs and the canonical line of a session."""
