@@ -1,0 +1,58 @@
+# Two commands on a fresh machine: make demo, make test. `make help` lists the rest.
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+STAMP  := $(VENV)/.locked
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test check docs interop bench fuzz lock clean
+
+help: ## list the targets
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+
+setup: $(STAMP) ## make the virtual environment with the locked versions
+
+$(STAMP): requirements/dev.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+		|| { echo "Python 3.11 or newer is needed: make PYTHON=python3.12 ..."; exit 1; }
+	@$(PYTHON) -c 'import ensurepip' \
+		|| { echo "Python's venv module is missing (Debian: apt-get install python3-venv)"; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --require-hashes -r requirements/dev.lock
+	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation -e .
+	@touch $(STAMP)
+
+demo: $(STAMP) ## a gateway and a client in network namespaces, end to end
+	@$(BIN)/ferrule demo
+
+test: $(STAMP) ## all tests that this machine can run
+	$(BIN)/pytest -q
+
+check: $(STAMP) ## format, lint, types, import contracts, generated files
+	$(BIN)/ruff format --check concentrator tests tools
+	$(BIN)/ruff check concentrator tests tools
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/python tools/docs.py --check
+
+docs: $(STAMP) ## write the generated pages (docs/troubleshooting.md, docs/protocol/)
+	$(BIN)/python tools/docs.py
+
+interop: $(STAMP) ## real clients in user-mode-linux (root; installs Debian packages)
+	tools/interop/install.sh
+	$(BIN)/pytest -q tests/interop
+
+bench: $(STAMP) ## set-ups a second, memory a session, packets a second
+	$(BIN)/python -m tests.bench
+
+fuzz: ## coverage-guided fuzzing of every parser, for FUZZ_SECONDS each
+	tools/fuzz.sh
+
+lock: ## resolve the versions anew (needs uv)
+	uv pip compile pyproject.toml --python-version 3.11 --generate-hashes --no-emit-index-url --no-header -q -o requirements/run.lock
+	uv pip compile pyproject.toml --extra dev --python-version 3.11 --generate-hashes --no-emit-index-url --no-header -q -o requirements/dev.lock
+	uv pip compile pyproject.toml --extra dev --extra fuzz --python-version 3.11 --generate-hashes --no-emit-index-url --no-header -q -o requirements/fuzz.lock
+
+clean: ## remove what the targets above made
+	rm -rf $(VENV) .cache .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	find concentrator tests tools -name __pycache__ -type d -prune -exec rm -rf {} +

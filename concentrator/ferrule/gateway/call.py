@@ -1,0 +1,284 @@
+"""One call: an L2TP session and the PPP link in it, from ICCN to its end.
+
+Turns PPP effects into gateway effects, and puts PPP's questions to the accounts. Holds the facts
+of the session that its canonical log line is made of.
+"""
+
+from __future__ import annotations
+
+from ipaddress import IPv4Address
+from typing import assert_never
+
+from ferrule.accounts.admission import Check
+from ferrule.core.credentials import Accepted, Denied, Verdict
+from ferrule.core.deadlines import Deadline, Deadlines
+from ferrule.core.reasons import Reason
+from ferrule.dataplane.interface import Policy, SessionSpec
+from ferrule.gateway import effects as g
+from ferrule.gateway.settings import SessionKey, Site
+from ferrule.ppp import effects as p
+from ferrule.ppp.link import Link
+
+
+class Call:
+    """State of one call. `ended` is set once, with the reason, when PPP is over."""
+
+    def __init__(self, key: SessionKey, site: Site, facts: g.SessionFacts, inner_mtu: int) -> None:
+        self.key = key
+        self.facts = facts
+        self.bound = False
+        self.ended: tuple[Reason, str] | None = None
+        self.policy = Policy()
+        self.inner_mtu = inner_mtu
+        self._site = site
+        self._link = Link(site.settings.ppp, site.entropy)
+        self._timers = Deadlines()
+        self._checks: dict[int, Check] = {}
+        self._admitted = False
+        self._auth_failure: tuple[Reason, str] | None = None
+
+    # --- verbs
+
+    @property
+    def deadline(self) -> Deadline | None:
+        mine, link = self._timers.next, self._link.deadline
+        if mine is None or link is None:
+            return mine or link
+        return min(mine, link)
+
+    def start(self, now: float) -> list[g.GatewayEffect]:
+        self._timers.set("activity", now + self._site.settings.activity_seconds)
+        return self._translate(self._link.start(now), now)
+
+    def receive(self, frame: bytes, now: float) -> list[g.GatewayEffect]:
+        return self._translate(self._link.receive(frame, now), now)
+
+    def answer(self, reply: g.GatewayAnswer, now: float) -> list[g.GatewayEffect]:
+        match reply:
+            case g.CheckDone():
+                check = self._checks.pop(reply.ask, None)
+                if check is None:
+                    return []
+                return self._conclude(reply.ask, check, reply.verdict, now)
+            case g.Activity():
+                return self._on_activity(reply, now)
+            case _:
+                assert_never(reply)
+
+    def expire(self, now: float) -> list[g.GatewayEffect]:
+        effects: list[g.GatewayEffect] = []
+        for name in self._timers.pop_expired(now):
+            if name == "activity":
+                self._timers.set("activity", now + self._site.settings.activity_seconds)
+                effects.append(g.AskActivity(*self.key))
+            elif name == "session_timeout":
+                effects += self.close(Reason.SESSION_TIMEOUT, now)
+            elif name == "valid_until":
+                effects += self.close(Reason.USER_EXPIRED, now)
+        link = self._link.deadline
+        if self.ended is None and link is not None and link.at <= now:
+            effects += self._translate(self._link.expire(now), now)
+        return effects
+
+    def close(self, reason: Reason, now: float) -> list[g.GatewayEffect]:
+        """Say goodbye (LCP Terminate-Request) and be over."""
+        effects = self._translate(self._link.close(reason, now), now)
+        self._end(reason, "")
+        return effects
+
+    def drop(self, reason: Reason, detail: str) -> None:
+        """Be over without a word: the peer or its path is gone."""
+        self._end(reason, detail)
+
+    # --- the end
+
+    def last_words(self) -> list[g.GatewayEffect]:
+        """What the outside must do and know once the call has ended."""
+        assert self.ended is not None
+        reason, detail = self.ended
+        facts = self.facts
+        effects: list[g.GatewayEffect] = []
+        if facts.up_at is not None:
+            effects.append(g.SessionEnded(facts, reason, detail))
+        else:
+            if self._auth_failure is not None:
+                reason, detail = self._auth_failure
+            effects.append(
+                g.SetupFailed(
+                    facts.path,
+                    reason,
+                    detail,
+                    identity=facts.identity,
+                    username=facts.username,
+                    client_name=facts.client_name,
+                )
+            )
+        if self.bound:
+            effects.append(g.UnbindSession(*self.key))
+        effects.append(g.RemoveLink(*self.key))
+        self._site.accounts.release(self.key)
+        return effects
+
+    def _end(self, reason: Reason, detail: str) -> None:
+        if self.ended is None:
+            self.ended = (reason, detail)
+            self._timers.clear_all()
+
+    # --- PPP's effects
+
+    def _translate(self, effects: list[p.PppEffect], now: float) -> list[g.GatewayEffect]:
+        out: list[g.GatewayEffect] = []
+        for effect in effects:
+            match effect:
+                case p.SendPpp():
+                    out.append(g.SendPpp(*self.key, effect.frame))
+                case p.AskVerify():
+                    out += self._on_ask_verify(effect, now)
+                case p.AskAddress():
+                    out += self._on_ask_address(effect, now)
+                case p.Authenticated():
+                    self._auth_failure = None
+                    self.facts.auth_method = effect.method
+                    self.facts.stages["auth"] = effect.seconds
+                    out.append(g.StageDone("auth", effect.seconds))
+                    out.append(
+                        g.AuthTried(self.facts.path, self.facts.username, effect.method, None)
+                    )
+                case p.AuthenticationFailed():
+                    self._auth_failure = (effect.reason, effect.detail)
+                    self.facts.username = effect.username
+                    out.append(
+                        g.AuthTried(self.facts.path, effect.username, effect.method, effect.reason)
+                    )
+                case p.PeerIdentified():
+                    self.facts.client_name = f"{self.facts.client_name} {effect.text}".strip()
+                case p.NetworkUp():
+                    out += self._on_network_up(effect, now)
+                case p.NetworkDown():
+                    if self.bound:
+                        self.bound = False
+                        out.append(g.UnbindSession(*self.key))
+                case p.LinkDown():
+                    self._end(effect.reason, effect.detail)
+                case p.PppDropped():
+                    out.append(g.Dropped(effect.reason, effect.detail))
+                case _:
+                    assert_never(effect)
+        return out
+
+    def _on_ask_verify(self, question: p.AskVerify, now: float) -> list[g.GatewayEffect]:
+        site = self._site
+        source = self.facts.path.peer.host
+        check = site.accounts.prepare(self.key, question.proof, source, now)
+        if isinstance(check, Denied):
+            return self._verified(question.ask, check, now)
+        if check.slow:
+            self._checks = {question.ask: check}
+            return [g.RunCheck(*self.key, question.ask, check)]
+        return self._conclude(question.ask, check, check.run(), now)
+
+    def _conclude(
+        self, ask: int, check: Check, verdict: Verdict, now: float
+    ) -> list[g.GatewayEffect]:
+        site = self._site
+        verdict = site.accounts.conclude(check, verdict, site.wall(now))
+        if isinstance(verdict, Accepted) and not self._admitted:
+            admission = site.accounts.admit(
+                self.key, verdict.username, check.source, now, self.facts.identity
+            )
+            if isinstance(admission, Denied):
+                verdict = admission
+            else:
+                self._admitted = True
+                self.facts.username = verdict.username
+                site.to_end += [
+                    (SessionKey(*stale), Reason.REPLACED_SESSION) for stale in admission.replaced
+                ]
+        return self._verified(ask, verdict, now)
+
+    def _verified(self, ask: int, verdict: Verdict, now: float) -> list[g.GatewayEffect]:
+        return self._translate(self._link.answer(p.Verified(ask, verdict), now), now)
+
+    def _on_ask_address(self, question: p.AskAddress, now: float) -> list[g.GatewayEffect]:
+        site = self._site
+        lease = site.accounts.lease(self.key, question.username, question.requested, now)
+        answer: p.PppAnswer
+        if isinstance(lease, IPv4Address):
+            settings = site.settings
+            answer = p.Addresses(
+                question.ask, site.accounts.gateway_address, lease, settings.dns, settings.wins
+            )
+        else:
+            answer = p.NoAddress(question.ask, lease)
+        return self._translate(self._link.answer(answer, now), now)
+
+    def _on_network_up(self, up: p.NetworkUp, now: float) -> list[g.GatewayEffect]:
+        settings, facts = self._site.settings, self.facts
+        self.bound = True
+        self.policy = self._resolve_policy()
+        spec = SessionSpec(
+            *self.key,
+            address=up.peer.packed,
+            mtu=min(self.inner_mtu, up.mru),
+            policy=self.policy,
+            compress_protocol=up.compress_protocol,
+            compress_address=up.compress_address,
+            clamp_mss=settings.clamp_mss,
+        )
+        effects: list[g.GatewayEffect] = [g.BindSession(spec)]
+        if facts.up_at is not None:  # IPCP was renegotiated
+            facts.address = up.peer
+            return effects
+        facts.address = up.peer
+        facts.up_at = now
+        facts.stages["ipcp"] = up.seconds
+        facts.stages["total"] = now - facts.started
+        if settings.session_timeout:
+            self._timers.set("session_timeout", now + settings.session_timeout)
+        self._set_valid_until()
+        return [
+            *effects,
+            g.StageDone("ipcp", up.seconds),
+            g.StageDone("total", now - facts.started),
+            g.SessionUp(facts),
+        ]
+
+    # --- life signs and policy
+
+    def _on_activity(self, activity: g.Activity, now: float) -> list[g.GatewayEffect]:
+        settings = self._site.settings
+        self._link.heard(activity.last_up)
+        last_data = max(activity.last_data, self.facts.up_at or now)
+        if settings.idle_timeout and now - last_data >= settings.idle_timeout:
+            return self.close(Reason.IDLE_TIMEOUT, now)
+        if now - activity.last_up >= settings.keepalive_seconds and self.facts.path.natt:
+            return [g.SendKeepalive(self.key.client)]
+        return []
+
+    def refresh_policy(self) -> list[g.GatewayEffect]:
+        """After a reload: the user's policy as it stands now."""
+        if not self.bound:
+            return []
+        self._set_valid_until()
+        policy = self._resolve_policy()
+        if policy == self.policy:
+            return []
+        self.policy = policy
+        return [g.SetPolicy(*self.key, policy)]
+
+    def _set_valid_until(self) -> None:
+        user = self._site.accounts.users.lookup(self.facts.username)
+        if user is None or user.valid_until is None:
+            self._timers.clear("valid_until")
+        else:
+            self._timers.set("valid_until", user.valid_until - self._site.wall_offset)
+
+    def _resolve_policy(self) -> Policy:
+        resolved = self._site.accounts.access(self.facts.username)
+        return Policy(
+            allowed=resolved.allowed,
+            denied=resolved.denied,
+            client_to_client=resolved.client_to_client,
+            rate_up=resolved.rate_up,
+            rate_down=resolved.rate_down,
+        )

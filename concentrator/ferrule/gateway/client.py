@@ -1,0 +1,236 @@
+"""One remote host: its ISAKMP SAs, its IPsec SAs, its L2TP endpoint and the calls in it.
+
+Two hosts never meet in here, however equal their tunnel ids and private addresses are. A phase-1
+rekey adds an ISAKMP SA to the client, a phase-2 rekey an IPsec SA; the calls notice neither.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import assert_never
+
+from ferrule.core.deadlines import Deadline
+from ferrule.core.ids import ClientId, IsakmpSaId, Path, SessionId, Spi, TunnelId
+from ferrule.core.reasons import Reason
+from ferrule.dataplane.interface import LinkSpec
+from ferrule.gateway import effects as g
+from ferrule.gateway.call import Call
+from ferrule.gateway.settings import SessionKey, Site
+from ferrule.l2tp import effects as l2
+from ferrule.l2tp.endpoint import L2tpEndpoint
+
+
+@dataclass(slots=True)
+class Origin:
+    """What phase 1 told about the client."""
+
+    path: Path
+    identity: str
+    suite: str
+    vendor_ids: tuple[str, ...]
+    started: float
+    stages: dict[str, float] = field(default_factory=dict)
+
+
+class Client:
+    """State of one remote host. Removed by the gateway once `empty`."""
+
+    def __init__(self, client: ClientId, site: Site, origin: Origin) -> None:
+        self.id = client
+        self.path = origin.path
+        self.identity = origin.identity
+        self.origin = origin
+        self.isakmp_sas: set[IsakmpSaId] = set()
+        self.ipsec_sas: dict[Spi, str] = {}  # inbound SPI -> suite, installed
+        self.phase2_suite = ""
+        self.inner_mtu = site.settings.mtu
+        self.calls: dict[tuple[TunnelId, SessionId], Call] = {}
+        self.closing_at: float | None = None
+        self.lost = Reason.PEER_CLOSED  # why the last of its SAs went
+        self._site = site
+        self._l2tp = L2tpEndpoint(site.settings.l2tp, site.entropy)
+        self._client_name = ""
+        self._tunnels_with_calls: set[TunnelId] = set()
+
+    @property
+    def empty(self) -> bool:
+        """Nothing is left that could receive a packet of this host."""
+        return not self.isakmp_sas and not self.ipsec_sas
+
+    # --- verbs
+
+    @property
+    def deadline(self) -> float | None:
+        """The earliest timer of L2TP, of a call, or of the goodbye."""
+        times: list[float] = [] if self.closing_at is None else [self.closing_at]
+        deadline: Deadline | None = self._l2tp.deadline
+        if deadline is not None:
+            times.append(deadline.at)
+        for call in self.calls.values():
+            deadline = call.deadline
+            if deadline is not None:
+                times.append(deadline.at)
+        return min(times) if times else None
+
+    def receive_l2tp(self, message: bytes, now: float) -> list[g.GatewayEffect]:
+        return self._translate(self._l2tp.receive(message, now), now)
+
+    def receive_ppp(
+        self, tunnel: TunnelId, session: SessionId, frame: bytes, now: float
+    ) -> list[g.GatewayEffect]:
+        call = self.calls.get((tunnel, session))
+        if call is None:
+            return [g.Dropped(Reason.L2TP_UNKNOWN_SESSION, "a PPP frame without a call")]
+        return self._after(call, call.receive(frame, now), now)
+
+    def answer(self, reply: g.GatewayAnswer, now: float) -> list[g.GatewayEffect]:
+        call = self.calls.get((reply.tunnel, reply.session))
+        if call is None:
+            return []
+        if isinstance(reply, g.Activity):
+            self._l2tp.heard(reply.last_up)
+        return self._after(call, call.answer(reply, now), now)
+
+    def expire(self, now: float) -> list[g.GatewayEffect]:
+        effects: list[g.GatewayEffect] = []
+        deadline = self._l2tp.deadline
+        if deadline is not None and deadline.at <= now:
+            effects += self._translate(self._l2tp.expire(now), now)
+        for call in list(self.calls.values()):
+            deadline = call.deadline
+            if deadline is not None and deadline.at <= now:
+                effects += self._after(call, call.expire(now), now)
+        return effects
+
+    def close_call(self, key: SessionKey, reason: Reason, now: float) -> list[g.GatewayEffect]:
+        """LCP Terminate-Request, CDN, and StopCCN with the last call."""
+        call = self.calls.get((key.tunnel, key.session))
+        if call is None:
+            return []
+        return self._after(call, call.close(reason, now), now)
+
+    def close(self, reason: Reason, now: float) -> list[g.GatewayEffect]:
+        """Say goodbye in every call and tunnel."""
+        effects: list[g.GatewayEffect] = []
+        for call in list(self.calls.values()):
+            effects += self._after(call, call.close(reason, now), now)
+        return effects + self._translate(self._l2tp.close(reason, now), now)
+
+    def drop(self, reason: Reason, detail: str = "") -> list[g.GatewayEffect]:
+        """End every call without a word: nobody is there to hear it."""
+        effects: list[g.GatewayEffect] = []
+        for call in list(self.calls.values()):
+            call.drop(reason, detail)
+            effects += self._forget(call)
+        return effects
+
+    def moved(self, path: Path) -> None:
+        self.path = path
+        for call in self.calls.values():
+            call.facts.path = path
+
+    def refresh_policy(self) -> list[g.GatewayEffect]:
+        return [e for call in self.calls.values() for e in call.refresh_policy()]
+
+    # --- L2TP's effects
+
+    def _translate(self, effects: list[l2.L2tpEffect], now: float) -> list[g.GatewayEffect]:
+        out: list[g.GatewayEffect] = []
+        for effect in effects:
+            match effect:
+                case l2.SendL2tp():
+                    out.append(g.SendL2tp(self.id, effect.message))
+                case l2.TunnelUp():
+                    self._client_name = f"{effect.peer_host_name} {effect.peer_vendor}".strip()
+                    self.origin.stages["tunnel"] = effect.seconds
+                    out.append(g.StageDone("tunnel", effect.seconds))
+                case l2.TunnelDown():
+                    out += self._on_tunnel_down(effect)
+                case l2.SessionUp():
+                    out += self._on_session_up(effect, now)
+                case l2.SessionDown():
+                    call = self.calls.get((effect.tunnel, effect.session))
+                    if call is not None:
+                        call.drop(effect.reason, effect.detail)
+                        out += self._forget(call)
+                case l2.L2tpDropped():
+                    out.append(g.Dropped(effect.reason, effect.detail))
+                case _:
+                    assert_never(effect)
+        return out
+
+    def _on_tunnel_down(self, down: l2.TunnelDown) -> list[g.GatewayEffect]:
+        if down.tunnel in self._tunnels_with_calls:
+            self._tunnels_with_calls.discard(down.tunnel)
+            return []  # each call has said its own end
+        if down.reason in _QUIET_ENDS:
+            return []
+        return [
+            g.SetupFailed(
+                self.path,
+                down.reason,
+                down.detail,
+                identity=self.identity,
+                client_name=self._client_name,
+            )
+        ]
+
+    def _on_session_up(self, up: l2.SessionUp, now: float) -> list[g.GatewayEffect]:
+        site, origin = self._site, self.origin
+        key = SessionKey(self.id, up.tunnel, up.session)
+        self._tunnels_with_calls.add(up.tunnel)
+        if site.calls >= site.settings.sessions_max:
+            failed = g.SetupFailed(self.path, Reason.SESSIONS_LIMIT, "", identity=self.identity)
+            closing = self._l2tp.close_session(up.tunnel, up.session, Reason.SESSIONS_LIMIT, now)
+            return [failed, *self._translate(closing, now)]
+        facts = g.SessionFacts(
+            *key,
+            path=self.path,
+            identity=self.identity,
+            phase1_suite=origin.suite,
+            phase2_suite=self.phase2_suite,
+            client_name=self._client_name,
+            vendor_ids=origin.vendor_ids,
+            started=origin.started if not self.calls else now,
+            stages={**origin.stages, "call": up.seconds},
+        )
+        call = Call(key, site, facts, self.inner_mtu)
+        self.calls[(up.tunnel, up.session)] = call
+        site.calls += 1
+        link = LinkSpec(
+            *key,
+            peer_tunnel=up.peer_tunnel,
+            peer_session=up.peer_session,
+            sequencing=up.sequencing,
+        )
+        out: list[g.GatewayEffect] = [g.AddLink(link), g.StageDone("call", up.seconds)]
+        return out + self._after(call, call.start(now), now)
+
+    # --- the end of a call
+
+    def _after(
+        self, call: Call, effects: list[g.GatewayEffect], now: float
+    ) -> list[g.GatewayEffect]:
+        """Finish a verb of `call`: if PPP is over, so are its L2TP session and the call."""
+        if call.ended is None or (call.key.tunnel, call.key.session) not in self.calls:
+            return effects
+        reason = call.ended[0]
+        effects += self._forget(call)
+        closing = self._l2tp.close_session(call.key.tunnel, call.key.session, reason, now)
+        return effects + self._translate(closing, now)
+
+    def _forget(self, call: Call) -> list[g.GatewayEffect]:
+        del self.calls[(call.key.tunnel, call.key.session)]
+        self._site.calls -= 1
+        return call.last_words()
+
+
+# A tunnel that ends so without ever having had a call is no failed set-up.
+_QUIET_ENDS = frozenset(
+    {
+        Reason.PEER_CLOSED,
+        Reason.REPLACED_SESSION,
+        Reason.SERVER_SHUTDOWN,
+        Reason.ADMIN_KICK,
+    }
+)

@@ -1,0 +1,213 @@
+"""Turns the gateway's effects into deeds: one method, one `match`, nothing decided here.
+
+Everything runs on one event loop. Ports and the TUN hand batches to the plane; the plane's punts
+wait in a queue until the batch is done, then go through the gateway one by one. A bug (any
+exception but those that layers turn into effects) costs the client that met it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Protocol, assert_never
+
+from ferrule.core.credentials import Verdict
+from ferrule.core.reasons import Reason
+from ferrule.dataplane.interface import IkeDatagram, Plane, Punt, SessionCounters
+from ferrule.gateway import effects as g
+from ferrule.gateway.gateway import Gateway
+
+_PUNTS_MAX = 8192  # control traffic of clients
+_STRANGERS_MAX = 1024  # IKE datagrams waiting; a stranger can't starve a client
+
+
+class Report(Protocol):
+    """Where the gateway's informational effects go: metrics and logs."""
+
+    def dropped(self, reason: Reason, detail: str) -> None: ...
+    def stage_done(self, stage: str, seconds: float) -> None: ...
+    def session_up(self, facts: g.SessionFacts) -> None: ...
+    def session_ended(
+        self, ended: g.SessionEnded, counters: SessionCounters | None, now: float
+    ) -> None: ...
+    def setup_failed(self, failed: g.SetupFailed) -> None: ...
+    def auth_tried(self, tried: g.AuthTried) -> None: ...
+    def isakmp_sa_up(self, up: g.IsakmpSaUp) -> None: ...
+    def ipsec_sa_up(self, up: g.IpsecSaUp) -> None: ...
+    def sa_down(self, down: g.SaDown) -> None: ...
+    def client_moved(self, moved: g.ClientMoved) -> None: ...
+    def bug(self, where: str) -> None:
+        """An exception is being handled: log it with its traceback."""
+
+
+class Driver:
+    """Owns the punt queue and the one timer; knows nothing of sockets."""
+
+    def __init__(
+        self,
+        gateway: Gateway,
+        report: Report,
+        loop: asyncio.AbstractEventLoop,
+    ) -> None:
+        self._gateway = gateway
+        self._report = report
+        self._loop = loop
+        self._plane: Plane | None = None
+        self._punts: deque[Punt] = deque()
+        self._strangers = 0
+        self._timer: asyncio.TimerHandle | None = None
+        self._checks = ThreadPoolExecutor(max_workers=1, thread_name_prefix="password")
+
+    def attach(self, plane: Plane) -> None:
+        self._plane = plane
+
+    def close(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        self._checks.shutdown(wait=False, cancel_futures=True)
+
+    # --- in
+
+    def punt(self, punt: Punt) -> None:
+        """The plane's sink. A full queue drops the newest."""
+        if isinstance(punt, IkeDatagram):
+            if self._strangers >= _STRANGERS_MAX:
+                self._report.dropped(Reason.PUNT_QUEUE_FULL, "IKE")
+                return
+            self._strangers += 1
+        elif len(self._punts) >= _PUNTS_MAX + _STRANGERS_MAX:
+            self._report.dropped(Reason.PUNT_QUEUE_FULL, type(punt).__name__)
+            return
+        self._punts.append(punt)
+
+    def drain(self) -> None:
+        """Work off the queue; call it after each batch given to the plane."""
+        while self._punts:
+            punt = self._punts.popleft()
+            if isinstance(punt, IkeDatagram):
+                self._strangers -= 1
+            self._guarded(lambda now, p=punt: self._gateway.receive(p, now), punt)  # type: ignore[misc]
+        self._arm()
+
+    def command(self, verb: Callable[[float], Iterable[g.GatewayEffect]]) -> None:
+        """Run a verb of the gateway from outside (admin, reload, shutdown)."""
+        self._guarded(verb, None)
+        self.drain()
+
+    def _guarded(
+        self, verb: Callable[[float], Iterable[g.GatewayEffect]], punt: Punt | None
+    ) -> None:
+        now = self._loop.time()
+        try:
+            self._execute(verb(now), now)
+        except Exception:  # noqa: BLE001 - a bug costs one client, never the process
+            self._report.bug(type(punt).__name__ if punt is not None else "timer or command")
+            client = getattr(punt, "client", None)
+            if client is not None:
+                self._execute(self._gateway.abandon(client, now), now)
+
+    def _arm(self) -> None:
+        deadline = self._gateway.deadline
+        if self._timer is not None:
+            if self._timer.when() == deadline:
+                return
+            self._timer.cancel()
+            self._timer = None
+        if deadline is not None:
+            self._timer = self._loop.call_at(deadline, self._on_timer)
+
+    def _on_timer(self) -> None:
+        self._timer = None
+        self._guarded(self._gateway.expire, None)
+        self.drain()
+
+    # --- out
+
+    def _execute(self, effects: Iterable[g.GatewayEffect], now: float) -> None:
+        plane, report = self._plane, self._report
+        assert plane is not None
+        for effect in effects:
+            match effect:
+                case g.SendIke():
+                    plane.send_ike(effect.path, effect.message)
+                case g.SendL2tp():
+                    plane.send_l2tp(effect.client, effect.message)
+                case g.SendPpp():
+                    plane.send_ppp(effect.client, effect.tunnel, effect.session, effect.frame)
+                case g.SendIp():
+                    plane.send_ip(effect.client, effect.tunnel, effect.session, effect.packet)
+                case g.SendKeepalive():
+                    plane.send_keepalive(effect.client)
+                case g.AskActivity():
+                    self._answer_activity(effect, now)
+                case g.InstallSa():
+                    plane.install_sa(effect.sa)
+                case g.ActivateSa():
+                    plane.activate_sa(effect.inbound_spi)
+                case g.RemoveSa():
+                    plane.remove_sa(effect.inbound_spi)
+                case g.MoveClient():
+                    plane.move_client(effect.client, effect.path)
+                case g.RemoveClient():
+                    plane.remove_client(effect.client)
+                case g.AddLink():
+                    plane.add_link(effect.link)
+                case g.RemoveLink():
+                    plane.remove_link(effect.client, effect.tunnel, effect.session)
+                case g.BindSession():
+                    plane.bind_session(effect.session)
+                case g.UnbindSession():
+                    plane.unbind_session(effect.client, effect.tunnel, effect.session)
+                case g.SetPolicy():
+                    plane.set_policy(effect.client, effect.tunnel, effect.session, effect.policy)
+                case g.RunCheck():
+                    self._run_check(effect)
+                case g.Dropped():
+                    report.dropped(effect.reason, effect.detail)
+                case g.StageDone():
+                    report.stage_done(effect.stage, effect.seconds)
+                case g.SessionUp():
+                    report.session_up(effect.facts)
+                case g.SessionEnded():
+                    facts = effect.facts
+                    counters = plane.session_counters(facts.client, facts.tunnel, facts.session)
+                    report.session_ended(effect, counters, now)
+                case g.SetupFailed():
+                    report.setup_failed(effect)
+                case g.AuthTried():
+                    report.auth_tried(effect)
+                case g.IsakmpSaUp():
+                    report.isakmp_sa_up(effect)
+                case g.IpsecSaUp():
+                    report.ipsec_sa_up(effect)
+                case g.SaDown():
+                    report.sa_down(effect)
+                case g.ClientMoved():
+                    report.client_moved(effect)
+                case _:
+                    assert_never(effect)
+
+    def _answer_activity(self, ask: g.AskActivity, now: float) -> None:
+        assert self._plane is not None
+        counters = self._plane.session_counters(ask.client, ask.tunnel, ask.session)
+        if counters is None:
+            return
+        activity = g.Activity(
+            ask.client, ask.tunnel, ask.session, counters.last_up, counters.last_data
+        )
+        self._execute(self._gateway.answer(activity, now), now)
+
+    def _run_check(self, effect: g.RunCheck) -> None:
+        future = self._loop.run_in_executor(self._checks, effect.check.run)
+
+        def done(finished: asyncio.Future[Verdict]) -> None:
+            if finished.cancelled():
+                return
+            reply = g.CheckDone(
+                effect.client, effect.tunnel, effect.session, effect.ask, finished.result()
+            )
+            self.command(lambda now: self._gateway.answer(reply, now))
+
+        future.add_done_callback(done)
