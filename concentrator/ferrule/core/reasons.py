@@ -85,6 +85,7 @@ class Reason(StrEnum):
     ESP_PADDING = "esp_padding"
     ESP_INNER = "esp_inner"
     SEQUENCE_EXHAUSTED = "sequence_exhausted"
+    NO_IPSEC_SA = "no_ipsec_sa"
     # l2tp
     L2TP_MALFORMED = "l2tp_malformed"
     L2TP_UNKNOWN_TUNNEL = "l2tp_unknown_tunnel"
@@ -369,6 +370,11 @@ REASONS: Final[Mapping[Reason, Info]] = MappingProxyType(
             S.ESP,
             "no sequence number is left on the outbound IPsec SA",
             remedy="wait for the rekey",
+        ),
+        Reason.NO_IPSEC_SA: Info(
+            S.ESP,
+            "nothing can be sent to the client: it has no IPsec SA in use",
+            remedy="the client connects anew; if not, look at its phase 2 lifetime",
         ),
         Reason.L2TP_MALFORMED: Info(
             S.L2TP,

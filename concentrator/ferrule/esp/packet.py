@@ -131,15 +131,10 @@ class EspSealer:
         """Octets of the tag."""
         return self._sealer.icv
 
-    @property
-    def short_tags(self) -> bool:
-        """SHA2-256 tags are cut to 96 bits, as the peer does."""
-        return self._sealer.icv != icv_octets(self.suite)
-
-    def use_short_tags(self) -> None:
-        """QUIRK(android): cut SHA2-256 tags to 96 bits from now on; else nothing happens."""
+    def cut_tags(self, *, short: bool) -> None:
+        """QUIRK(android): SHA2-256 tags of 96 bits, or whole ones; else nothing happens."""
         if has_short_tags(self.suite):
-            self._sealer.icv = SHORT_TAG_OCTETS
+            self._sealer.icv = SHORT_TAG_OCTETS if short else icv_octets(self.suite)
 
     def seal(self, payload: bytes) -> bytes:
         """The ESP packet, from the SPI to the tag.

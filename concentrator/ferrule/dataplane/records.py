@@ -1,0 +1,96 @@
+"""The rows of the Python plane's tables: clients, their IPsec SAs, links and bound sessions."""
+
+from __future__ import annotations
+
+import struct
+from dataclasses import dataclass, field
+from math import inf
+
+from ferrule.core.ids import ClientId, Path, SessionId, TunnelId
+from ferrule.dataplane.interface import LinkSpec, SaSpec, SessionCounters, SessionSpec
+from ferrule.dataplane.policy import CompiledPolicy, TokenBucket
+from ferrule.esp.packet import EspOpener, EspSealer
+
+L2TP_PORT = 1701
+SOFT_SEQUENCE = 0xF0000000  # ask for a rekey while a sixteenth of the numbers is left
+SOFT_OCTETS_SHARE = 0.8
+
+_VERSION = 0x0002
+_SEQUENCED = 0x0800
+_DATA = struct.Struct(">HHH")
+_SEQUENCED_DATA = struct.Struct(">HHHHH")
+
+
+@dataclass(slots=True, eq=False)
+class Client:
+    """One remote host. `outbound` is the last activated of its SAs, or None."""
+
+    id: ClientId
+    path: Path
+    punts: TokenBucket
+    peer_port: int = L2TP_PORT  # of the inner UDP, as the last packet had it
+    short_tags: bool = False  # QUIRK(android): its last SHA2-256 SA had tags of 96 bits
+    sas: dict[int, Sa] = field(default_factory=dict)
+    activated: list[Sa] = field(default_factory=list)
+    outbound: Sa | None = None
+    links: dict[int, Link] = field(default_factory=dict)  # by tunnel << 16 | session
+
+
+@dataclass(slots=True, eq=False)
+class Sa:
+    """One pair of IPsec SAs; octets are those of the ESP payload."""
+
+    client: Client
+    spec: SaSpec
+    opener: EspOpener
+    sealer: EspSealer
+    soft_octets: float = inf
+    soft_sequence: float = SOFT_SEQUENCE
+    octets_in: int = 0
+    octets_out: int = 0
+    seen: bool = False
+    was_active: bool = False
+
+
+@dataclass(slots=True, eq=False)
+class Link:
+    """One L2TP session: how to wrap its PPP frames, what it counted, its binding."""
+
+    client: Client
+    tunnel: TunnelId
+    session: SessionId
+    spec: LinkSpec
+    ns: int = 0
+    counters: SessionCounters = field(default_factory=SessionCounters)
+    bound: Session | None = None
+
+    def header(self) -> bytes:
+        """The L2TP data header of the next frame (RFC 2661 3.1, 5.4); no length, no offset."""
+        spec = self.spec
+        if not spec.sequencing:
+            return _DATA.pack(_VERSION, spec.peer_tunnel, spec.peer_session)
+        ns = self.ns
+        self.ns = (ns + 1) & 0xFFFF
+        return _SEQUENCED_DATA.pack(
+            _VERSION | _SEQUENCED, spec.peer_tunnel, spec.peer_session, ns, 0
+        )
+
+
+@dataclass(slots=True, eq=False)
+class Session:
+    """A link whose IPCP is open. `ppp` goes before an IPv4 packet (RFC 1661 6.5, 6.6)."""
+
+    link: Link
+    spec: SessionSpec
+    policy: CompiledPolicy
+    ppp: bytes
+
+
+def link_key(tunnel: int, session: int) -> int:
+    return tunnel << 16 | session
+
+
+def ppp_header(spec: SessionSpec) -> bytes:
+    """Address and control unless ACFC, the protocol IPv4 in two octets or, with PFC, in one."""
+    address = b"" if spec.compress_address else b"\xff\x03"
+    return address + (b"\x21" if spec.compress_protocol else b"\x00\x21")
