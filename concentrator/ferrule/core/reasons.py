@@ -66,6 +66,7 @@ class Reason(StrEnum):
     PAYLOAD_NOT_ALLOWED = "payload_not_allowed"
     CRITICAL_PAYLOAD = "critical_payload"
     PHASE1_TIMEOUT = "phase1_timeout"
+    NO_ANSWER = "no_answer"
     PHASE1_EXPIRED = "phase1_expired"
     PEER_NOTIFY = "peer_notify"
     # phase 2
@@ -133,6 +134,8 @@ class Reason(StrEnum):
     IP_MALFORMED = "ip_malformed"
     RATE_LIMIT = "rate_limit"
     PUNT_QUEUE_FULL = "punt_queue_full"
+    PING_NO_REPLY = "ping_no_reply"
+    HTTP_FAILED = "http_failed"
     # session
     PEER_CLOSED = "peer_closed"
     ADMIN_KICK = "admin_kick"
@@ -285,6 +288,13 @@ REASONS: Final[Mapping[Reason, Info]] = MappingProxyType(
             "the client stopped answering during phase 1",
             'Windows: error 809. macOS: "did not respond"',
             "UDP port 4500 is blocked between client and gateway, or large datagrams get lost",
+        ),
+        Reason.NO_ANSWER: Info(
+            S.PHASE1,
+            "the server answered nothing at all (seen by ferrule probe)",
+            'Windows: error 809. macOS: "did not respond"',
+            "check the address, that the server runs, and that UDP ports 500 and 4500 are open "
+            "all the way (cloud firewall, Service, NAT)",
         ),
         Reason.PHASE1_EXPIRED: Info(
             S.PHASE1,
@@ -598,6 +608,20 @@ REASONS: Final[Mapping[Reason, Info]] = MappingProxyType(
             S.FORWARD,
             "control traffic came faster than it could be handled",
             remedy="an attack, or too small a machine",
+        ),
+        Reason.PING_NO_REPLY: Info(
+            S.FORWARD,
+            "no ping through the tunnel came back (seen by ferrule probe)",
+            "connected, but nothing can be reached",
+            "check egress.masquerade or the routes back to the pools, egress.allowedCIDRs, and "
+            "that the destination answers pings",
+        ),
+        Reason.HTTP_FAILED: Info(
+            S.FORWARD,
+            "a fetch through the tunnel failed (seen by ferrule probe)",
+            "connected, but pages do not load",
+            "check egress.masquerade or the routes back to the pools, egress.allowedCIDRs, the "
+            "DNS servers, and the MTU if it stalls after it connected",
         ),
         Reason.PEER_CLOSED: Info(S.SESSION, "the client disconnected", remedy="nothing to do"),
         Reason.ADMIN_KICK: Info(
