@@ -1,0 +1,236 @@
+"""What no single field can tell: contradictions between fields, and choices to be warned about."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Sequence
+from ipaddress import IPv4Address, IPv4Network
+from typing import TYPE_CHECKING, Final, TypeAlias
+
+from ferrule.accounts.pools import gateway_address
+from ferrule.accounts.verifiers import parse_verifier
+from ferrule.runtime.config_accounts import pool_specs
+from ferrule.runtime.config_problems import Location, Problem, Severity, field_path
+from ferrule.runtime.config_yaml import Document
+from ferrule.runtime.gateway_spec import DENIED_BY_DEFAULT, GatewaySpec, Ipsec
+from ferrule.runtime.proposals import weak_phase1, weak_phase2
+
+if TYPE_CHECKING:
+    from ferrule.runtime.config import Listen, UserSpec
+
+PSK_SHORT: Final = 12  # octets; a listener can try keys only against an active attack, but still
+SMALLEST_FIRST_POOL: Final = 30  # prefix
+Finding: TypeAlias = tuple[Severity, Location, str]
+UserRow: TypeAlias = "tuple[Document, Location, UserSpec]"
+
+_ERROR, _WARNING = Severity.ERROR, Severity.WARNING
+_SHARED: Final = IPv4Network("100.64.0.0/10")  # RFC 6598
+_WEAK_WHY: Final = {
+    "modp1024": "the group MODP 1024 can be broken by a well-funded listener",
+    "md5": "MD5 is accepted",
+    "mschapv1": "MS-CHAPv1 lets a listener find the password, and proves nothing to the client",
+}
+
+
+def check(
+    gateway: GatewaySpec, listen: Listen, document: Document, users: Sequence[UserRow]
+) -> list[Problem]:
+    """Everything found, errors and warnings, in the order of the file."""
+    problems = []
+    for part, findings in (
+        (("gateway", "ipsec"), _ipsec(gateway.ipsec)),
+        (("gateway", "ppp"), _ppp(gateway)),
+        (("gateway", "pools"), _pools(gateway)),
+        (("gateway", "egress"), _egress(gateway)),
+        (("listen",), _listen(listen)),
+    ):
+        problems += [_problem(document, (*part, *at), sev, text) for sev, at, text in findings]
+    if not users:
+        problems.append(
+            _problem(document, ("users",), _WARNING, "no users: nobody can log in; add one")
+        )
+    return problems + _users(gateway, users)
+
+
+def _problem(document: Document, location: Location, severity: Severity, text: str) -> Problem:
+    return Problem(document.file, document.line(location), field_path(location), text, severity)
+
+
+def _ipsec(ipsec: Ipsec) -> Iterator[Finding]:
+    if ipsec.psk is None:
+        yield _ERROR, ("psk",), "is missing; write psk: with a long secret, or pskFile: with a path"
+    for name, secret in (("psk", ipsec.psk), ("previousPsk", ipsec.previous_psk)):
+        if secret is None:
+            continue
+        octets = secret.reveal()
+        if len(octets) < PSK_SHORT:
+            yield (
+                _WARNING,
+                (name,),
+                f"shorter than {PSK_SHORT} characters; use a long random one, since everybody "
+                "who knows it can pose as the gateway",
+            )
+        if octets != octets.strip():
+            yield _WARNING, (name,), "has blanks at its ends, which clients often lose"
+        if not octets.isascii():
+            yield _WARNING, (name,), "is not ASCII, and clients encode such characters differently"
+    for phase, lines, weak_words in (
+        ("phase1", ipsec.proposals.phase1, weak_phase1),
+        ("phase2", ipsec.proposals.phase2, weak_phase2),
+    ):
+        for i, line in enumerate(lines):
+            for weak in weak_words(line):
+                if weak.word not in ipsec.allow_weak:
+                    yield (
+                        _ERROR,
+                        ("proposals", phase, i),
+                        f"{weak.word} is weak: {weak.why}; leave it out, or accept the risk with "
+                        f"ipsec.allowWeak: [{weak.word}]",
+                    )
+    for i, word in enumerate(ipsec.allow_weak):
+        yield _WARNING, ("allowWeak", i), f"weak: {_WEAK_WHY[word]}"
+
+
+def _ppp(gateway: GatewaySpec) -> Iterator[Finding]:
+    auth = gateway.ppp.auth
+    for i, method in enumerate(auth):
+        if method in auth[:i]:
+            yield _ERROR, ("auth", i), f"{method} stands twice; leave one of them out"
+        if method == "mschapv1" and method not in gateway.ipsec.allow_weak:
+            yield (
+                _ERROR,
+                ("auth", i),
+                f"mschapv1 is weak: {_WEAK_WHY[method]}; leave it out, or accept the risk with "
+                "ipsec.allowWeak: [mschapv1]",
+            )
+
+
+def _pools(gateway: GatewaySpec) -> Iterator[Finding]:
+    pools = gateway.pools
+    for i, pool in enumerate(pools):
+        for j, earlier in enumerate(pools[:i]):
+            if pool.name == earlier.name:
+                yield _ERROR, (i, "name"), f"pools[{j}] is called {pool.name} too; rename one"
+            if pool.cidr.overlaps(earlier.cidr):
+                yield (
+                    _ERROR,
+                    (i, "cidr"),
+                    f"{pool.cidr} overlaps {earlier.cidr} of the pool {earlier.name}; "
+                    "choose networks that have nothing in common",
+                )
+        for k, excluded in enumerate(pool.exclude):
+            if excluded.first not in pool.cidr or excluded.last not in pool.cidr:
+                yield (
+                    _ERROR,
+                    (i, "exclude", k),
+                    f"lies outside of {pool.cidr}; correct it or leave it out",
+                )
+        if not pool.cidr.is_private and not pool.cidr.overlaps(_SHARED):
+            yield (
+                _WARNING,
+                (i, "cidr"),
+                f"{pool.cidr} is not a private network; make sure that it is yours",
+            )
+    if pools[0].cidr.prefixlen > SMALLEST_FIRST_POOL:
+        yield (
+            _ERROR,
+            (0, "cidr"),
+            f"{pools[0].cidr} is too small: the gateway takes its own address from it; "
+            f"use a prefix of /{SMALLEST_FIRST_POOL} or shorter",
+        )
+
+
+def _egress(gateway: GatewaySpec) -> Iterator[Finding]:
+    denied = gateway.egress.denied_cidrs
+    link_local = DENIED_BY_DEFAULT[0]
+    if not any(link_local.subnet_of(network) for network in denied):
+        yield (
+            _WARNING,
+            ("deniedCIDRs",),
+            f"does not deny {link_local}: clients can reach the cloud's metadata service; add it",
+        )
+
+
+def _listen(listen: Listen) -> Iterator[Finding]:
+    if listen.ike_port == listen.natt_port:
+        yield _ERROR, ("nattPort",), "is the same as ikePort; choose two different ports"
+
+
+def _users(gateway: GatewaySpec, users: Sequence[UserRow]) -> list[Problem]:
+    problems = []
+    names: dict[str, tuple[Document, Location]] = {}
+    addresses: dict[IPv4Address, str] = {}
+    own = gateway_address(pool_specs(gateway))
+    now = time.time()
+    for document, location, user in users:
+        findings = list(_user(user, gateway, own, now))
+        if (first := names.get(user.username)) is not None:
+            where = f"{first[0].file}:{first[0].line((*first[1], 'username'))}"
+            findings.append(
+                (_ERROR, ("username",), f"'{user.username}' stands at {where} too; keep one")
+            )
+        names.setdefault(user.username, (document, location))
+        if user.static_ip is not None:
+            if user.static_ip in addresses:
+                holder = addresses[user.static_ip]
+                findings.append(
+                    (
+                        _ERROR,
+                        ("staticIP",),
+                        f"{user.static_ip} is that of '{holder}' too; choose another",
+                    )
+                )
+            addresses.setdefault(user.static_ip, user.username)
+        problems += [_problem(document, (*location, *at), sev, text) for sev, at, text in findings]
+    return problems
+
+
+def _user(user: UserSpec, gateway: GatewaySpec, own: IPv4Address, now: float) -> Iterator[Finding]:
+    if user.password is None and user.verifier is None:
+        yield (
+            _ERROR,
+            ("password",),
+            "is missing; write password:, passwordFile:, verifier: or verifierFile:",
+        )
+    elif user.password is not None and user.verifier is not None:
+        yield _ERROR, ("verifier",), "password is given as well; keep one of the two"
+    elif not _methods(user) & set(gateway.ppp.auth):
+        methods = ", ".join(gateway.ppp.auth)
+        yield (
+            _WARNING,
+            ("verifier",),
+            f"serves none of the methods of ppp.auth ({methods}), so the user cannot log in; make "
+            "one with another form (ferrule hash-password), or add a method",
+        )
+    if user.valid_until is not None and user.valid_until <= now:
+        yield _WARNING, ("validUntil",), "has passed: the user cannot log in"
+    if user.static_ip is not None:
+        yield from _static_ip(user.static_ip, gateway, own)
+
+
+def _static_ip(address: IPv4Address, gateway: GatewaySpec, own: IPv4Address) -> Iterator[Finding]:
+    pool = next((pool for pool in gateway.pools if address in pool.cidr), None)
+    at: Location = ("staticIP",)
+    if pool is None:
+        pools = ", ".join(str(pool.cidr) for pool in gateway.pools)
+        yield _ERROR, at, f"{address} is in no pool; choose one of {pools}, or add a pool"
+    elif address == own:
+        yield _ERROR, at, f"{address} is the gateway's own address; choose another"
+    elif pool.cidr.prefixlen <= SMALLEST_FIRST_POOL and address in (
+        pool.cidr.network_address,
+        pool.cidr.broadcast_address,
+    ):
+        yield _ERROR, at, f"{address} is the first or last of {pool.cidr}; choose one in between"
+
+
+def _methods(user: UserSpec) -> set[str]:
+    """The methods that the stored form serves."""
+    if user.password is not None or user.verifier is None:
+        return {"mschapv2", "mschapv1", "chap", "pap"}
+    verifier = parse_verifier(user.verifier.reveal().decode())
+    methods = {"pap"}
+    if verifier.nt_hash is not None:
+        methods |= {"mschapv2", "mschapv1"}
+    if verifier.clear is not None:
+        methods.add("chap")
+    return methods
