@@ -106,6 +106,7 @@ class Reason(StrEnum):
     PPP_MALFORMED = "ppp_malformed"
     PPP_UNKNOWN_PROTOCOL = "ppp_unknown_protocol"
     PPP_PHASE = "ppp_phase"
+    PPP_RENEGOTIATED = "ppp_renegotiated"
     LCP_LOOPED = "lcp_looped"
     LCP_TIMEOUT = "lcp_timeout"
     LCP_NO_CONVERGENCE = "lcp_no_convergence"
@@ -471,6 +472,11 @@ REASONS: Final[Mapping[Reason, Info]] = MappingProxyType(
         ),
         Reason.PPP_PHASE: Info(
             S.LCP, "a PPP frame of a protocol whose phase has not come", remedy="nothing to do"
+        ),
+        Reason.PPP_RENEGOTIATED: Info(
+            S.SESSION,
+            "the client negotiates PPP again within its session",
+            remedy="nothing to do: usual after a client's own time-out",
         ),
         Reason.LCP_LOOPED: Info(
             S.LCP, "our own magic number came back: the line is looped", remedy="a broken peer"
