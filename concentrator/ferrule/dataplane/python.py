@@ -158,21 +158,23 @@ class PythonPlane(Tables):
         if path != client.path and window.top > top:
             client.path = path
             self._punt(PeerMoved(client.id, path))
-        if not sa.seen:
-            self._on_first_packet(sa)
+        if sa.fresh:
+            self._on_fresh(sa)
         sa.octets_in += len(payload)
         if sa.octets_in > sa.soft_octets or window.top >= sa.soft_sequence:
             self._on_soft_limit(sa)
         self._receive_udp(client, payload)
 
-    def _on_first_packet(self, sa: Sa) -> None:
-        sa.seen = True
+    def _on_fresh(self, sa: Sa) -> None:
         client = sa.client
+        sa.fresh = not sa.opener.settled
         if has_short_tags(sa.spec.suite):
+            # QUIRK(android): answer with tags as long as the peer's, here and after a rekey.
             client.short_tags = sa.opener.short_tags
-            for other in client.sas.values():
-                if not other.seen or other is sa:
-                    other.sealer.cut_tags(short=client.short_tags)
+            sa.sealer.cut_tags(short=client.short_tags)
+        if sa.seen:
+            return
+        sa.seen = True
         if not sa.was_active:
             self.activate(sa)
         self._punt(FirstPacket(client.id, sa.spec.inbound_spi))

@@ -48,6 +48,7 @@ class Sa:
     soft_sequence: float = SOFT_SEQUENCE
     octets_in: int = 0
     octets_out: int = 0
+    fresh: bool = True  # the first packet, or the length of the peer's tags, is still awaited
     seen: bool = False
     was_active: bool = False
 

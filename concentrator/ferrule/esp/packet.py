@@ -150,9 +150,14 @@ class EspSealer:
 
 
 class _CbcOpener:
-    """Verifies, then decrypts. `icv` is None until the first good packet settled it."""
+    """Verifies, then decrypts.
 
-    __slots__ = ("_block", "_cipher", "_full", "_mac", "icv")
+    QUIRK(android): where SHA2-256 tags may be short, a packet's length tells which it has, since
+    all but the tag is 8 octets and whole blocks. A good whole tag settles it for the SA. A good
+    short one does not: anybody on the way can make one by cutting a whole one.
+    """
+
+    __slots__ = ("_block", "_cipher", "_full", "_mac", "settled", "short_tags")
 
     def __init__(self, suite: EspSuite, key: Secret) -> None:
         cipher_key, mac_key = _split(suite, key)
@@ -162,35 +167,34 @@ class _CbcOpener:
         self._mac = HmacKey(suite.integrity.hash, mac_key)
         self._block = suite.cipher.info.block
         self._full = suite.integrity.icv
-        self.icv: int | None = None if has_short_tags(suite) else self._full
+        self.settled = not has_short_tags(suite)
+        self.short_tags = False
 
     def open(self, packet: bytes) -> bytes:
         """Payload with trailer. Raises ProtocolError: ESP_MALFORMED, ESP_TAG."""
-        icv = self.icv or self._guess(len(packet))
-        block = self._block
+        block, icv = self._block, self._full
+        if not self.settled and (len(packet) - 8 - SHORT_TAG_OCTETS) % block == 0:
+            icv = SHORT_TAG_OCTETS
         ciphertext = len(packet) - 8 - block - icv
         if ciphertext < block or ciphertext % block:
             raise ProtocolError(Reason.ESP_MALFORMED)
         authentic = packet[:-icv]
         if not equal(self._mac.tag(authentic)[:icv], packet[-icv:]):
             raise ProtocolError(Reason.ESP_TAG)
-        self.icv = icv
+        if not self.settled:
+            self.short_tags = icv != self._full
+            self.settled = not self.short_tags
         return self._cipher.decrypt(authentic[8 : 8 + block], authentic[8 + block :])
-
-    def _guess(self, octets: int) -> int:
-        # QUIRK(android): all but the tag is 8 octets and whole blocks, so the length tells.
-        if (octets - 8 - SHORT_TAG_OCTETS) % self._block == 0:
-            return SHORT_TAG_OCTETS
-        return self._full
 
 
 class _GcmOpener:
-    __slots__ = ("_cipher", "_salt", "icv")
+    __slots__ = ("_cipher", "_salt", "settled", "short_tags")
 
     def __init__(self, suite: EspSuite, key: Secret) -> None:
         cipher_key, self._salt = _split(suite, key)
         self._cipher = GcmCipher(suite.cipher, cipher_key)
-        self.icv: int | None = suite.cipher.info.tag
+        self.settled = True
+        self.short_tags = False
 
     def open(self, packet: bytes) -> bytes:
         # RFC 4106 3.2 and RFC 4303 2.4: ciphertext ends on a 4-octet border.
@@ -223,14 +227,14 @@ class EspOpener:
         self._least = 8 + info.iv + info.block + min(icv_octets(suite), SHORT_TAG_OCTETS)
 
     @property
-    def icv(self) -> int | None:
-        """Octets of the tag; None while SHA2-256 waits for the peer's first packet."""
-        return self._opener.icv
+    def settled(self) -> bool:
+        """The length of the peer's tags is known and will not change."""
+        return self._opener.settled
 
     @property
     def short_tags(self) -> bool:
-        """The peer cuts its SHA2-256 tags to 96 bits, as its first good packet showed."""
-        return self._opener.icv not in (None, icv_octets(self.suite))
+        """The peer cut the last packet's SHA2-256 tag to 96 bits."""
+        return self._opener.short_tags
 
     def open(self, packet: bytes, next_header: int = UDP) -> bytes:
         """The payload of `packet`, which begins with this SA's SPI.
