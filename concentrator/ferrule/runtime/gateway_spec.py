@@ -106,10 +106,10 @@ class Ipsec(Section):
     proposals: Proposals = Proposals()
     """What is accepted in each phase."""
 
-    ike_lifetime: Lifetime = 28800.0
+    ike_lifetime: Lifetime = 86400.0
     """The longest lifetime of an ISAKMP SA; a client may ask for less."""
 
-    esp_lifetime: Lifetime = 3600.0
+    esp_lifetime: Lifetime = 28800.0
     """The longest lifetime of an IPsec SA; a client may ask for less."""
 
     dpd_seconds: int = Field(default=30, ge=0, le=3600)
@@ -188,8 +188,8 @@ class Ppp(Section):
     session_timeout: Duration = 0.0
     """End a session so long after its start. 0s: never."""
 
-    hello_seconds: int = Field(default=60, ge=0, le=3600)
-    """L2TP Hello after so much silence. 0: never."""
+    hello_seconds: int = Field(default=60, ge=5, le=3600)
+    """L2TP Hello after so much silence: how a client without dead peer detection is found dead."""
 
     echo_seconds: int = Field(default=30, ge=0, le=3600)
     """LCP Echo-Request after so much silence. 0: never."""
