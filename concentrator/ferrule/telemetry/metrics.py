@@ -80,7 +80,8 @@ class Metrics:
 
     def __init__(self, version: str, started: float) -> None:
         """`started` in Unix seconds."""
-        disable_created_metrics()  # a second series for each counter that nobody reads
+        # Else a second series for each counter, which nobody reads.
+        disable_created_metrics()  # type: ignore[no-untyped-call]
         self.registry = CollectorRegistry()
         ProcessCollector(registry=self.registry)
         PlatformCollector(registry=self.registry)
