@@ -22,7 +22,12 @@ from ferrule.core.reasons import Reason
 from ferrule.core.secret import Secret
 from ferrule.crypto.chap import verify_chap_md5
 from ferrule.crypto.compare import equal
-from ferrule.crypto.mschap import nt_password_hash, verify_mschapv1, verify_mschapv2
+from ferrule.crypto.mschap import (
+    mschapv2_response,
+    nt_password_hash,
+    verify_mschapv1,
+    verify_mschapv2,
+)
 from ferrule.ppp.effects import (
     Addresses,
     AskAddress,
@@ -35,9 +40,9 @@ from ferrule.ppp.effects import (
     SendPpp,
     Verified,
 )
-from ferrule.ppp.frame import build_frame, parse_frame
+from ferrule.ppp.frame import Protocol, build_frame, parse_frame
 from ferrule.ppp.link import Link, PeerLink
-from ferrule.ppp.packet import Option, Packet, build_options, build_packet, parse_packet
+from ferrule.ppp.packet import Code, Option, Packet, build_options, build_packet, parse_packet
 from ferrule.ppp.policy import Credentials, PppPolicy
 
 USERNAME = "alice"
@@ -124,7 +129,7 @@ class Badness:
 
 @dataclass
 class Line:
-    """A server and a client joined by a bad line. `run` until a time; then look at what was said."""
+    """A server and a client joined by a bad line. `run` until a time, then see what was said."""
 
     server: Link
     client: PeerLink
@@ -223,3 +228,80 @@ def make_line(
         PppPolicy(auth=client_auth or auth), credentials(password), entropy_of(2 * seed + 1)
     )
     return Line(server, client, badness or Badness(), seed)
+
+
+class Peer:
+    """Plays a client against a `Link` by hand: every method returns what the link did."""
+
+    def __init__(
+        self, policy: PppPolicy | None = None, *, seed: int = 1, password: str = PASSWORD
+    ) -> None:
+        self.policy = policy or PppPolicy()
+        self.link = Link(self.policy, entropy_of(seed))
+        self.password = password
+        self.now = 0.0
+        self.started = self.link.start(0.0)
+        self.request = sent(self.started)[0][1]  # our last LCP Configure-Request
+        self.identifier = 0
+
+    def give(self, frame: bytes) -> list[PppEffect]:
+        effects = self.link.receive(frame, self.now)
+        for protocol, packet in sent(effects):
+            if protocol == Protocol.LCP and packet.code == Code.CONFIGURE_REQUEST:
+                self.request = packet
+        return effects
+
+    def send(self, protocol: int, code: int, *options: tuple[int, bytes]) -> list[PppEffect]:
+        """A packet made of options, with the next identifier."""
+        self.identifier = self.identifier % 255 + 1
+        return self.give(options_frame(protocol, code, self.identifier, *options))
+
+    def ack_lcp(self) -> list[PppEffect]:
+        """The client agrees to the link's last LCP Configure-Request."""
+        request = self.request
+        frame = frame_of(Protocol.LCP, Code.CONFIGURE_ACK, request.identifier, request.data)
+        return self.give(frame)
+
+    def open_lcp(self, *options: tuple[int, bytes]) -> list[PppEffect]:
+        """Both Configure-Requests are acknowledged."""
+        return self.send(Protocol.LCP, Code.CONFIGURE_REQUEST, *options) + self.ack_lcp()
+
+    def respond(self, challenge: Packet, username: str = USERNAME) -> list[PppEffect]:
+        """A right MS-CHAPv2 response to a Challenge, unless `password` is a wrong one."""
+        value = challenge.data[1 : 1 + challenge.data[0]]
+        return self.give(
+            frame_of(
+                Protocol.CHAP,
+                2,
+                challenge.identifier,
+                mschapv2_value(value, self.password, username) + username.encode(),
+            )
+        )
+
+    def answer_all(self, effects: list[PppEffect]) -> list[PppEffect]:
+        """Answer every question among `effects`, and those that come of it."""
+        done: list[PppEffect] = []
+        for effect in effects:
+            if (reply := answer_to(effect)) is not None:
+                more = self.link.answer(reply, self.now)
+                done += more + self.answer_all(more)
+        return done
+
+    def authenticate(self) -> list[PppEffect]:
+        """LCP and MS-CHAPv2, up to the link's first IPCP Configure-Request."""
+        challenge = next(packet for protocol, packet in sent(self.open_lcp()) if protocol == 0xC223)
+        return self.answer_all(self.respond(challenge))
+
+    def connect(self) -> list[PppEffect]:
+        """All the way to NetworkUp."""
+        asked = next(p for protocol, p in sent(self.authenticate()) if protocol == Protocol.IPCP)
+        self.give(frame_of(Protocol.IPCP, Code.CONFIGURE_ACK, asked.identifier, asked.data))
+        return self.send(Protocol.IPCP, Code.CONFIGURE_REQUEST, (3, LEASED.packed))
+
+
+def mschapv2_value(
+    challenge: bytes, password: str, username: str = USERNAME, peer: bytes = bytes(range(16))
+) -> bytes:
+    """Size and value of a Response (RFC 2759 4)."""
+    nt_response = mschapv2_response(nt_password_hash(password), username, challenge, peer)
+    return bytes((49,)) + peer + bytes(8) + nt_response + b"\x00"
