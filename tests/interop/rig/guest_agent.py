@@ -20,8 +20,11 @@ import threading
 import time
 import traceback
 import tty
+from typing import Any
 
-children: dict[int, subprocess.Popen] = {}
+Fields = dict[str, Any]
+
+children: dict[int, subprocess.Popen[bytes]] = {}
 replies: "queue.SimpleQueue[bytes]" = queue.SimpleQueue()
 journal: list[tuple[float, str, str]] = []
 journal_grew = threading.Condition()
@@ -39,7 +42,7 @@ def follow(source: str, descriptor: int) -> None:
     os.close(descriptor)
 
 
-def run(request: dict) -> dict:
+def run(request: Fields) -> Fields:
     """Run `argv` to its end, or for `timeout` seconds; output is both streams in one."""
     child = subprocess.Popen(
         request["argv"],
@@ -58,7 +61,7 @@ def run(request: dict) -> dict:
     return {"status": status, "output": output.decode(errors="replace")}
 
 
-def start(request: dict) -> dict:
+def start(request: Fields) -> Fields:
     """Start `argv` as a daemon whose output goes to the journal as from `source`."""
     child = subprocess.Popen(
         request["argv"],
@@ -74,7 +77,7 @@ def start(request: dict) -> dict:
     return {"pid": child.pid}
 
 
-def listen(request: dict) -> dict:
+def listen(request: Fields) -> Fields:
     """Make the pipe `path`; what is written to it goes to the journal as from `source`."""
     os.mkfifo(request["path"])
     pipe = os.open(request["path"], os.O_RDWR)  # for writing too, so that it is never at its end
@@ -82,7 +85,7 @@ def listen(request: dict) -> dict:
     return {}
 
 
-def stop(request: dict) -> dict:
+def stop(request: Fields) -> Fields:
     """Send `signal` to a daemon's process group and wait for its end; SIGKILL after `timeout`."""
     child = children.pop(request["pid"])
     if child.poll() is None:
@@ -95,12 +98,12 @@ def stop(request: dict) -> dict:
     return {"status": child.returncode}
 
 
-def poll(request: dict) -> dict:
+def poll(request: Fields) -> Fields:
     """The exit status of a daemon, or nothing while it runs."""
     return {"status": children[request["pid"]].poll()}
 
 
-def write(request: dict) -> dict:
+def write(request: Fields) -> Fields:
     """Make a file with its folders."""
     path = request["path"]
     os.makedirs(os.path.dirname(path), exist_ok=True)
@@ -111,7 +114,7 @@ def write(request: dict) -> dict:
     return {}
 
 
-def read(request: dict) -> dict:
+def read(request: Fields) -> Fields:
     """What a file holds; a file that is not there is empty."""
     try:
         with open(request["path"], "rb") as file:
@@ -121,17 +124,17 @@ def read(request: dict) -> dict:
     return {"text": data.decode(errors="replace")}
 
 
-def mark(_request: dict) -> dict:
+def mark(_request: Fields) -> Fields:
     """Where the journal ends now."""
     return {"mark": len(journal)}
 
 
-def lines(request: dict) -> dict:
+def lines(request: Fields) -> Fields:
     """The journal from `since` on."""
     return {"lines": journal[request.get("since", 0) :]}
 
 
-def await_line(request: dict) -> dict:
+def await_line(request: Fields) -> Fields:
     """Wait for a line that `pattern` is found in, at or after `since`, from `source` if given."""
     pattern = re.compile(request["pattern"])
     source = request.get("source")
@@ -150,7 +153,7 @@ def await_line(request: dict) -> dict:
             journal_grew.wait(remaining)
 
 
-def await_path(request: dict) -> dict:
+def await_path(request: Fields) -> Fields:
     """Wait until `path` exists, or (with `gone`) until it does not."""
     end = time.monotonic() + request.get("timeout", 10)
     gone = request.get("gone", False)
@@ -176,7 +179,7 @@ VERBS = {
 }
 
 
-def serve(request: dict) -> None:
+def serve(request: Fields) -> None:
     """Carry out one request; whatever goes wrong is the reply's `error`."""
     began = time.monotonic()
     try:

@@ -13,7 +13,7 @@ from typing import Protocol
 
 from . import profiles
 from .profiles import LAC, Profile
-from .topology import WEB_ADDRESS
+from .topology import WEB_ADDRESS, Laboratory
 from .uml import Guest, GuestError, Outcome
 
 
@@ -51,7 +51,7 @@ class Ike(Protocol):
     phase2: str
 
     def start(self) -> None: ...
-    def stop(self) -> None: ...
+    def stop(self, number: signal.Signals = signal.SIGTERM) -> None: ...
     def load(self, profile: Profile, address: str) -> None: ...
     def up_command(self, seconds: int) -> str: ...
     def down(self) -> None: ...
@@ -78,10 +78,10 @@ class StrongSwan:
         if not self._guest.await_path("/run/charon.vici"):
             raise GuestError(f"charon did not start:\n{self._guest.journal()}")
 
-    def stop(self) -> None:
-        """End charon; it says goodbye to its peers."""
+    def stop(self, number: signal.Signals = signal.SIGTERM) -> None:
+        """End charon; it says goodbye to its peers, unless it is killed."""
         if self._pid:
-            self._guest.stop_daemon(self._pid)
+            self._guest.stop_daemon(self._pid, number)
             self._pid = 0
 
     def load(self, profile: Profile, address: str) -> None:
@@ -128,11 +128,10 @@ class Libreswan:
             raise GuestError(f"pluto did not start:\n{guest.journal()}")
         guest.shell("ipsec whack --listen")
 
-    def stop(self) -> None:
-        """End pluto; it says goodbye to its peers."""
+    def stop(self, number: signal.Signals = signal.SIGTERM) -> None:
+        """End pluto; it says goodbye to its peers, unless it is killed."""
         if self._pid:
-            self._guest.shell("ipsec whack --shutdown")
-            self._guest.stop_daemon(self._pid)
+            self._guest.stop_daemon(self._pid, number)
             self._pid = 0
 
     def load(self, profile: Profile, address: str) -> None:
@@ -173,13 +172,21 @@ _WARM_UP = "\n".join(
 
 
 class Client:
-    """A person's machine: IKE, xl2tpd and pppd in a guest at `address`."""
+    """A person's machine: IKE, xl2tpd and pppd in a guest at `address` on `bridge`."""
 
     def __init__(self, guest: Guest, ike: Ike) -> None:
         self.guest = guest
         self.ike = ike
         self.address = ""
+        self.gateway = ""
+        self.bridge = ""
         self._xl2tpd = 0
+
+    def move(self, laboratory: Laboratory, bridge: str) -> None:
+        """Plug the machine in elsewhere: `wan`, or `lan` behind the NAT."""
+        if self.bridge != bridge:
+            self.address, self.gateway = laboratory.place(self.guest, bridge)
+            self.bridge = bridge
 
     def start(self) -> None:
         """Load kernel modules and start the IKE daemon; once for a guest."""
@@ -194,13 +201,15 @@ class Client:
         guest.shell("rm -f /etc/ppp/ip-pre-up /etc/ppp/ipv6-up /etc/ppp/ipv6-down")
         self.ike.start()
 
-    def use(self, ike: Ike) -> None:
-        """Change the IKE daemon."""
+    def use(self, kind: type[StrongSwan] | type[Libreswan]) -> None:
+        """Change the IKE daemon, if it is another one."""
+        if isinstance(self.ike, kind):
+            return
         self.reset()
         self.ike.stop()
         self.guest.shell("ip xfrm state flush; ip xfrm policy flush")
-        self.ike = ike
-        ike.start()
+        self.ike = kind(self.guest)
+        self.ike.start()
 
     def load(self, profile: Profile, *, autodial: bool = False) -> None:
         """Write a profile's files and start xl2tpd anew."""
@@ -232,8 +241,8 @@ class Client:
         self.load(profile)
         return self.dial(seconds=seconds)
 
-    def dial(self, *, seconds: int = 12) -> Session:
-        """Bring up the loaded profile to its first answered ping."""
+    def dial(self, *, seconds: int = 12, pings: int = 1) -> Session:
+        """Bring up the loaded profile to its first answered ping, with `pings` tries."""
         guest = self.guest
         mark = guest.mark()
         up = guest.try_run(
@@ -254,7 +263,9 @@ class Client:
             self._fail(mark, up)
         assert line is not None
         _, address, peer_address, dns = line.groups
-        ping = self.ping(count=1)
+        ping = self.ping()
+        while ping.status != 0 and (pings := pings - 1) > 0:
+            ping = self.ping()
         session = Session(address, peer_address, dns, self._stages(mark), mark)
         session.stages.append(("ping", ping.ended - self._began(mark)))
         if ping.status != 0:
@@ -307,6 +318,21 @@ class Client:
             *("-W", "3", address),
             timeout=count * interval + 10,
         )
+
+    def crash(self) -> None:
+        """Kill everything and forget all SAs, so that no goodbye leaves the machine."""
+        guest = self.guest
+        guest.shell("ip link set vec0 down")
+        if self._xl2tpd:
+            guest.stop_daemon(self._xl2tpd, signal.SIGKILL)
+            self._xl2tpd = 0
+        self.ike.stop(signal.SIGKILL)
+        guest.await_path("/sys/class/net/ppp0", gone=True)
+        guest.shell(
+            "ip xfrm state flush; ip xfrm policy flush; ip link set vec0 up\n"
+            f"ip route replace default via {self.gateway} dev vec0"
+        )
+        self.ike.start()
 
     def hang_up(self) -> None:
         """Disconnect politely, top down."""

@@ -25,7 +25,11 @@ NETWORK_MANAGER_ESP = "aes256-sha1,aes128-sha1,3des-sha1"
 
 @dataclass(frozen=True, slots=True)
 class Profile:
-    """One way for a client to connect. Algorithms are in strongSwan's notation; seconds."""
+    """One way for a client to connect.
+
+    Algorithms are in the notation of the client's program; "" leaves them to libreswan. Lifetimes
+    are in seconds, 0 for the program's default; it rekeys 8 s earlier.
+    """
 
     psk: str
     user: str
@@ -72,16 +76,18 @@ def swanctl_conf(profile: Profile) -> str:
     lifetime = ""
     if profile.ike_seconds:
         # An IKEv1 SA is replaced by a new Main Mode; the old one ends `over_time` later.
-        lifetime = f"rekey_time = {profile.ike_seconds}\n    rand_time = 0\n    over_time = 10"
+        lifetime = f"rekey_time = {profile.ike_seconds - 8}\n    rand_time = 0\n    over_time = 8"
     child_lifetime = ""
     if profile.esp_seconds:
         child_lifetime = (
-            f"rekey_time = {profile.esp_seconds}\n        rand_time = 0\n"
-            f"        life_time = {profile.esp_seconds + 10}"
+            f"rekey_time = {profile.esp_seconds - 8}\n        rand_time = 0\n"
+            f"        life_time = {profile.esp_seconds}"
         )
     actions = ""
     if profile.restart:
-        actions = "start_action = start\n        close_action = start\n        dpd_action = restart"
+        actions = (
+            "start_action = trap|start\n        close_action = start\n        dpd_action = restart"
+        )
     dpd = ""
     if profile.dpd_seconds:
         dpd = f"dpd_delay = {profile.dpd_seconds}\n    dpd_timeout = {profile.dpd_timeout_seconds}"
@@ -129,9 +135,15 @@ LIBRESWAN_SETUP = """config setup
 
 def ipsec_conf(profile: Profile, address: str) -> str:
     """A connection `l2tp` for libreswan."""
-    lifetime = f"\n  ikelifetime={profile.ike_seconds}s" if profile.ike_seconds else ""
+    more = ""
+    if profile.ike_seconds:
+        more += f"\n  ikelifetime={profile.ike_seconds}s\n  rekeymargin=8s\n  rekeyfuzz=0%"
+    if profile.ike:
+        more += f"\n  ike={profile.ike}"
+    if profile.esp:
+        more += f"\n  esp={profile.esp}"
     if profile.esp_seconds:
-        lifetime += f"\n  salifetime={profile.esp_seconds}s"
+        more += f"\n  salifetime={profile.esp_seconds}s"
     return f"""{LIBRESWAN_SETUP}
 conn l2tp
   ikev2=no
@@ -141,11 +153,9 @@ conn l2tp
   leftprotoport=17/1701
   right={profile.server}
   rightprotoport=17/1701
-  ike={profile.ike}
-  esp={profile.esp}
   pfs={"yes" if profile.pfs else "no"}
   rekey=yes
-  auto=add{lifetime}
+  auto=add{more}
 """
 
 

@@ -14,7 +14,7 @@ import itertools
 from pathlib import Path
 
 from .namespaces import Namespace, Namespaces
-from .processes import Process, run
+from .processes import Process
 from .uml import Guest
 
 SERVER_ADDRESS = "192.0.2.1"
@@ -118,8 +118,13 @@ class Laboratory:
         self._guests.append(guest)
         return guest
 
-    def place(self, guest: Guest, bridge: str) -> str:
-        """Plug a guest into `wan` or behind the NAT into `lan`; returns its address there."""
+    def remove_guest(self, guest: Guest) -> None:
+        """End a guest before the others."""
+        self._guests.remove(guest)
+        guest.close()
+
+    def place(self, guest: Guest, bridge: str) -> tuple[str, str]:
+        """Plug a guest into `wan`, or behind the NAT into `lan`; returns address and router."""
         number = self._places[guest.name]
         address, gateway = {
             "wan": (f"192.0.2.{number}", SERVER_ADDRESS),
@@ -135,7 +140,7 @@ class Laboratory:
             f"ip route replace default via {gateway} dev vec0\n"
             f"ping -c 1 -W 5 {gateway}\n"
         )
-        return address
+        return address, gateway
 
     def add_process(self, process: Process) -> Process:
         """Have a process ended together with the laboratory."""
@@ -149,12 +154,3 @@ class Laboratory:
         for process in reversed(self._processes):
             process.stop()
         self._namespaces.close()
-
-
-def host_has(program: str) -> bool:
-    """Whether a program is installed."""
-    try:
-        run(["sh", "-c", f"command -v {program}"])
-    except Exception:  # noqa: BLE001
-        return False
-    return True

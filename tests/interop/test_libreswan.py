@@ -1,0 +1,33 @@
+"""A second IKE implementation: libreswan, with and without perfect forward secrecy."""
+
+from __future__ import annotations
+
+import pytest
+
+from interop.rig.peers import Client
+from interop.rig.scenario import Timings, profile_of
+from interop.rig.server import Server
+
+
+@pytest.mark.parametrize("pfs", [False, True], ids=["without-pfs", "with-pfs"])
+@pytest.mark.parametrize(
+    ("ike", "esp"),
+    [("aes256-sha2;modp2048", "aes256-sha1"), ("aes128-sha1;dh19", "aes_gcm128-null")],
+    ids=["cbc-modp2048", "gcm-ecp256"],
+)
+def test_libreswan(
+    ike: str, esp: str, pfs: bool, server: Server, libreswan: Client, timings: Timings
+) -> None:
+    timings.session(libreswan.connect(profile_of("alice", ike=ike, esp=esp, pfs=pfs)))
+    ping = libreswan.ping(count=5, size=1300)
+    assert ping.status == 0, ping.output
+    libreswan.hang_up()
+    server.await_sessions(0)
+
+
+def test_libreswan_proposes_what_it_likes(
+    server: Server, libreswan: Client, timings: Timings
+) -> None:
+    """Its own default lists, nothing chosen by hand."""
+    timings.session(libreswan.connect(profile_of("alice", ike="", esp="")))
+    server.await_sessions(1)

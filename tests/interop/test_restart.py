@@ -1,0 +1,69 @@
+"""Crashes: of the server, after which its client is back by itself, and of a client."""
+
+from __future__ import annotations
+
+import signal
+import time
+
+import pytest
+
+from interop.rig.peers import Client
+from interop.rig.scenario import Timings, profile_of
+from interop.rig.server import Server
+from interop.rig.topology import WEB_ADDRESS
+
+RETURN_SECONDS = 60
+
+
+def seconds_until_ping(client: Client, patience: float) -> float:
+    """How long until a ping is answered again."""
+    started = time.monotonic()
+    while time.monotonic() - started < patience:
+        ping = client.guest.try_run("ping", "-n", "-c", "1", "-W", "1", WEB_ADDRESS, timeout=5)
+        if ping.status == 0:
+            return time.monotonic() - started
+        time.sleep(0.2)
+    raise AssertionError(f"no answer in {patience} s:\n{client.guest.journal()[-6000:]}")
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL], ids=["stopped", "killed"])
+def test_client_is_back_after_a_restart(
+    number: signal.Signals, server: Server, behind_nat: Client, timings: Timings
+) -> None:
+    """strongSwan with DPD and xl2tpd that redials: nobody touches the client."""
+    profile = profile_of(
+        "alice", dpd_seconds=2, dpd_timeout_seconds=6, restart=True, echo_seconds=2
+    )
+    behind_nat.load(profile, autodial=True)
+    seconds_until_ping(behind_nat, 30)
+    server.stop(number)
+    server.start()
+    timings.add(f"back {seconds_until_ping(behind_nat, RETURN_SECONDS):.1f} s after the restart")
+    (session,) = server.await_sessions(1)
+    assert session["user"] == "alice"
+
+
+def test_stale_session_does_not_block(server: Server, behind_nat: Client, timings: Timings) -> None:
+    """The client's machine loses its memory and connects anew: at once, with its old address."""
+    before = behind_nat.connect(profile_of("alice"))
+    mark = server.mark()
+    behind_nat.crash()
+    (stale,) = server.sessions()
+    assert stale["user"] == "alice"
+    after = behind_nat.connect(profile_of("alice"))
+    timings.session(after)
+    assert after.address == before.address
+    server.await_sessions(1)
+    ended = server.await_log(mark, event="session ended")
+    assert ended["reason"] in {"replaced_session", "initial_contact"}
+    assert behind_nat.ping(count=5).status == 0
+
+
+def test_dead_client_is_noticed(server: Server, bob: Client) -> None:
+    """A client that vanishes is found by dead peer detection; its session ends."""
+    bob.connect(profile_of("bob"))
+    mark = server.mark()
+    bob.crash()
+    ended = server.await_log(mark, 45, event="session ended")
+    assert ended["reason"] in {"peer_dead", "lcp_echo_timeout", "l2tp_timeout"}
+    assert server.sessions() == []

@@ -1,0 +1,73 @@
+"""Clean endings from either side, seen by both; and a server that says goodbye."""
+
+from __future__ import annotations
+
+from interop.rig.peers import Client
+from interop.rig.scenario import Timings, profile_of
+from interop.rig.server import Server
+
+SOON_SECONDS = 1.0
+
+
+def test_client_hangs_up(server: Server, behind_nat: Client, timings: Timings) -> None:
+    """xl2tpd disconnects, then strongSwan deletes its SAs: nothing is left at the server."""
+    session = behind_nat.connect(profile_of("alice"))
+    mark = server.mark()
+    behind_nat.hang_up()
+    server.await_sessions(0)
+    ended = server.await_log(mark, event="session ended", reason="peer_closed")
+    assert ended["user"] == "alice"
+    assert ended["address"] == session.address
+    assert ended["octets_up"] > 0
+    assert server.admin("GET", "/status")["clients"] == 0
+    timings.add(f"logged: {ended['summary']}, after {ended['seconds']} s")
+
+
+def test_client_deletes_its_sas(server: Server, behind_nat: Client) -> None:
+    """Only IPsec says goodbye, as after a laptop's lid: the session ends with its SAs."""
+    behind_nat.connect(profile_of("alice"))
+    mark = server.mark()
+    behind_nat.ike.down()
+    server.await_sessions(0)
+    assert server.await_log(mark, event="session ended")["user"] == "alice"
+
+
+def test_pppd_ends(server: Server, behind_nat: Client) -> None:
+    """LCP Terminate-Request from the client is acknowledged at once."""
+    behind_nat.connect(profile_of("alice"))
+    mark = server.mark()
+    journal = behind_nat.guest.mark()
+    behind_nat.guest.shell("kill $(cat /run/ppp0.pid)")
+    asked = behind_nat.guest.await_line(r"sent \[LCP TermReq", journal)
+    answered = behind_nat.guest.await_line(r"rcvd \[LCP TermAck", journal)
+    assert answered.at - asked.at < SOON_SECONDS
+    server.await_sessions(0)
+    server.await_log(mark, event="session ended", reason="peer_closed")
+
+
+def test_server_kicks(server: Server, behind_nat: Client, timings: Timings) -> None:
+    """`ferrule kick`: the client's interface is gone, and it knows that it was the server."""
+    behind_nat.connect(profile_of("alice"))
+    mark = server.mark()
+    journal = behind_nat.guest.mark()
+    assert "1" in server.command("kick", "--user", "alice")
+    told = behind_nat.guest.await_line(r"rcvd \[LCP TermReq|LCP terminated by peer", journal)
+    gone = behind_nat.guest.await_line(r"Connection terminated|ip-down|Modem hangup", journal)
+    timings.add(f"{told.text}; interface gone {gone.at - told.at:.3f} s later")
+    assert behind_nat.guest.await_path("/sys/class/net/ppp0", gone=True, timeout=3)
+    behind_nat.guest.await_line(r"Connection \d+ closed|Session.*closed|closed to", journal)
+    ended = server.await_log(mark, event="session ended", reason="admin_kick")
+    assert ended["user"] == "alice"
+    assert server.sessions() == []
+
+
+def test_server_kicks_one_of_two(
+    server: Server, behind_nat: Client, bob: Client, timings: Timings
+) -> None:
+    behind_nat.connect(profile_of("alice"))
+    bob.connect(profile_of("bob"))
+    assert server.kick("alice") == 1
+    assert behind_nat.guest.await_path("/sys/class/net/ppp0", gone=True, timeout=3)
+    ping = bob.ping(count=5)
+    assert ping.status == 0, ping.output
+    timings.session(behind_nat.connect(profile_of("alice")), "alice again")
