@@ -364,8 +364,10 @@ class Fetch:
             "octets": response.octets,
             "mbit_per_second": response.octets * 8 / 1e6 / seconds if seconds else 0.0,
         }
-        done: list[ErrandEffect] = [ErrandDone(seconds, self._facts)]
-        return done + self._translate(self._connection.close(now), now)
+        return [
+            *self._translate(self._connection.close(now), now),
+            ErrandDone(seconds, self._facts),
+        ]
 
     def _fail(self, detail: str) -> list[ErrandEffect]:
         self._over = True
