@@ -96,16 +96,19 @@ def parse_verifier(text: str) -> Verifier:
     `plain:` takes the rest of the text, semicolons included, so it stands last.
     """
     verifier = Verifier()
-    rest = text.strip()
+    rest = text.lstrip()
     while rest:
         if rest.startswith("plain:"):
             form, rest = rest, ""
         else:
             form, _, rest = rest.partition(";")
-        kind, _, body = form.strip().partition(":")
+            form, rest = form.strip(), rest.lstrip()
+        kind, _, body = form.partition(":")
         if kind == "plain" and body:
+            given, verifier.nt_hash = verifier.nt_hash, Secret(nt_password_hash(body))
             verifier.clear = Secret(body.encode())
-            verifier.nt_hash = Secret(nt_password_hash(body))
+            if given is not None and not equal(given.reveal(), verifier.nt_hash.reveal()):
+                raise ValueError("an NT hash and a clear text that are not of the same password")
         elif kind == "nt" and verifier.nt_hash is None:
             verifier.nt_hash = Secret(_hex(body, NT_HASH_OCTETS, "an NT hash"))
         elif kind == "scrypt" and verifier.scrypt is None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import secrets
 import sys
-from typing import Annotated
+from typing import Annotated, NoReturn
 
 import typer
 
@@ -29,11 +29,20 @@ def hash_password(
     """
     wanted = {"nt": nt, "scrypt": scrypt, "plain": plain}
     forms = tuple(name for name, on in wanted.items() if on) or ("nt",)
-    password = _read_password()
-    if not password:
-        print("ferrule: the password is empty", file=sys.stderr)
-        raise typer.Exit(1)
-    print(build_verifier(password, forms, secrets.token_bytes))
+    try:
+        password = _read_password()
+        if not password:
+            raise ValueError("the password is empty")
+        print(build_verifier(password, forms, secrets.token_bytes))
+    except UnicodeError:
+        _refuse("the password is not UTF-8 text")
+    except ValueError as error:
+        _refuse(str(error))
+
+
+def _refuse(why: str) -> NoReturn:
+    print(f"ferrule: {why}", file=sys.stderr)
+    raise typer.Exit(1)
 
 
 def _read_password() -> str:

@@ -28,6 +28,9 @@ DURATION_PATTERN: Final = r"^([0-9]+[smhd])+$"
 _RATE: Final = re.compile(r"(\d+(?:\.\d+)?)\s*([kmg]?)bit(?:/s)?", re.IGNORECASE)
 RATE_PATTERN: Final = r"^[0-9]+(\.[0-9]+)?[kMG]?bit$"
 _RATE_UNITS: Final = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9}
+_DOMAIN: Final = re.compile(
+    r"(?:[a-z0-9](?:[-a-z0-9]{0,61}[a-z0-9])?\.)+[a-z][-a-z0-9]{0,61}[a-z0-9]", re.IGNORECASE
+)
 SECRET_MAX: Final = 4096  # octets
 
 
@@ -191,6 +194,24 @@ def read_verifier_text(value: object) -> Secret:
     return secret
 
 
+def read_identity(value: object) -> str:
+    """An address as it is, a domain name as "@name"; empty stays empty."""
+    text = _str(value)
+    if not text:
+        return ""
+    try:
+        return str(IPv4Address(text))
+    except ValueError:
+        pass
+    name = text.removeprefix("@")
+    if len(name) <= 253 and _DOMAIN.fullmatch(name):
+        return f"@{name}"
+    raise ValueError(
+        f"{_quoted(value)} is neither an IPv4 address nor a domain name; "
+        "write it like 203.0.113.10 or vpn.example.org"
+    )
+
+
 def read_username(value: object) -> str:
     name = text_of(value)
     if not name or len(name) > USERNAME_MAX or name != name.strip() or not name.isprintable():
@@ -290,3 +311,5 @@ VerifierText = Annotated[
     _schema(format="password"),
 ]
 Username = Annotated[str, PlainValidator(read_username), _schema(minLength=1, maxLength=255)]
+Identity = Annotated[str, PlainValidator(read_identity), _schema(maxLength=254)]
+"""An address, or "@" and a domain name; written without the "@"."""

@@ -18,6 +18,7 @@ from ferrule.runtime.config_values import (
     Duration,
     Exclusion,
     HostAddress,
+    Identity,
     Network,
     SecretText,
     within,
@@ -120,7 +121,7 @@ class Ipsec(Section):
     """Broken algorithms to accept all the same: `modp1024`, `md5`, `mschapv1`. They are appended
     to the default proposals, and shown in the log, in metrics and in the gateway's status."""
 
-    identity: str = Field(default="", max_length=255)
+    identity: Identity = ""
     """How the gateway calls itself in phase 1: an IPv4 address or a domain name. Empty: the
     public address, else the address that the client sent to."""
 
