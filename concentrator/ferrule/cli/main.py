@@ -7,8 +7,11 @@ from typing import Annotated
 import typer
 
 from ferrule import __version__
+from ferrule.cli.admin import kick, sessions, status
 from ferrule.cli.check_config import check_config
 from ferrule.cli.hash_password import hash_password
+from ferrule.cli.probe import probe
+from ferrule.cli.serve import serve
 
 app = typer.Typer(
     name="ferrule",
@@ -37,8 +40,8 @@ def main(
     pass
 
 
-app.command()(check_config)
-app.command()(hash_password)
+for command in (serve, probe, status, sessions, kick, check_config, hash_password):
+    app.command()(command)
 
 if __name__ == "__main__":
     app()

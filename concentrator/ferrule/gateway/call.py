@@ -169,7 +169,7 @@ class Call:
     def _on_ask_verify(self, question: p.AskVerify, now: float) -> list[g.GatewayEffect]:
         site = self._site
         source = self.facts.path.peer.host
-        check = site.accounts.prepare(self.key, question.proof, source, now)
+        check = site.accounts.prepare(question.proof, source, now, site.wall(now))
         if isinstance(check, Denied):
             return self._verified(question.ask, check, now)
         if check.slow:
@@ -181,7 +181,7 @@ class Call:
         self, ask: int, check: Check, verdict: Verdict, now: float
     ) -> list[g.GatewayEffect]:
         site = self._site
-        verdict = site.accounts.conclude(check, verdict, site.wall(now))
+        verdict = site.accounts.conclude(check, verdict, now)
         if isinstance(verdict, Accepted) and not self._admitted:
             admission = site.accounts.admit(
                 self.key, verdict.username, check.source, now, self.facts.identity
@@ -192,7 +192,9 @@ class Call:
                 self._admitted = True
                 self.facts.username = verdict.username
                 site.to_end += [
-                    (SessionKey(*stale), Reason.REPLACED_SESSION) for stale in admission.replaced
+                    (stale, Reason.REPLACED_SESSION)
+                    for stale in admission
+                    if isinstance(stale, SessionKey)
                 ]
         return self._verified(ask, verdict, now)
 
@@ -267,14 +269,14 @@ class Call:
         return [g.SetPolicy(*self.key, policy)]
 
     def _set_valid_until(self) -> None:
-        user = self._site.accounts.users.lookup(self.facts.username)
-        if user is None or user.valid_until is None:
+        valid_until = self._site.accounts.valid_until(self.facts.username)
+        if valid_until is None:
             self._timers.clear("valid_until")
         else:
-            self._timers.set("valid_until", user.valid_until - self._site.wall_offset)
+            self._timers.set("valid_until", valid_until - self._site.wall_offset)
 
     def _resolve_policy(self) -> Policy:
-        resolved = self._site.accounts.access(self.facts.username)
+        resolved = self._site.accounts.policy(self.facts.username)
         return Policy(
             allowed=resolved.allowed,
             denied=resolved.denied,

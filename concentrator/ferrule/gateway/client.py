@@ -50,6 +50,7 @@ class Client:
         self._site = site
         self._l2tp = L2tpEndpoint(site.settings.l2tp, site.entropy)
         self._client_name = ""
+        self._tunnel_seconds = 0.0
         self._tunnels_with_calls: set[TunnelId] = set()
 
     @property
@@ -142,8 +143,7 @@ class Client:
                     out.append(g.SendL2tp(self.id, effect.message))
                 case l2.TunnelUp():
                     self._client_name = f"{effect.peer_host_name} {effect.peer_vendor}".strip()
-                    self.origin.stages["tunnel"] = effect.seconds
-                    out.append(g.StageDone("tunnel", effect.seconds))
+                    self._tunnel_seconds = effect.seconds
                 case l2.TunnelDown():
                     out += self._on_tunnel_down(effect)
                 case l2.SessionUp():
@@ -179,10 +179,11 @@ class Client:
         site, origin = self._site, self.origin
         key = SessionKey(self.id, up.tunnel, up.session)
         self._tunnels_with_calls.add(up.tunnel)
-        if site.calls >= site.settings.sessions_max:
+        if 0 < site.settings.sessions_max <= site.calls:
             failed = g.SetupFailed(self.path, Reason.SESSIONS_LIMIT, "", identity=self.identity)
             closing = self._l2tp.close_session(up.tunnel, up.session, Reason.SESSIONS_LIMIT, now)
             return [failed, *self._translate(closing, now)]
+        seconds = self._tunnel_seconds + up.seconds
         facts = g.SessionFacts(
             *key,
             path=self.path,
@@ -192,7 +193,7 @@ class Client:
             client_name=self._client_name,
             vendor_ids=origin.vendor_ids,
             started=origin.started if not self.calls else now,
-            stages={**origin.stages, "call": up.seconds},
+            stages={**origin.stages, "l2tp": seconds},
         )
         call = Call(key, site, facts, self.inner_mtu)
         self.calls[(up.tunnel, up.session)] = call
@@ -203,7 +204,7 @@ class Client:
             peer_session=up.peer_session,
             sequencing=up.sequencing,
         )
-        out: list[g.GatewayEffect] = [g.AddLink(link), g.StageDone("call", up.seconds)]
+        out: list[g.GatewayEffect] = [g.AddLink(link), g.StageDone("l2tp", seconds)]
         return out + self._after(call, call.start(now), now)
 
     # --- the end of a call

@@ -39,7 +39,7 @@ class GatewaySettings:
     routes: tuple[IPv4Network, ...] = ()  # pushed by DHCPINFORM; empty: none
     idle_timeout: float = 0.0
     session_timeout: float = 0.0
-    sessions_max: int = 10_000
+    sessions_max: int = 10_000  # 0: no limit
     activity_seconds: float = 10.0  # how often a session's life signs are read
     keepalive_seconds: float = 20.0  # NAT keep-alive from our side after that much silence
 

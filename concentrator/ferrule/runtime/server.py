@@ -1,0 +1,304 @@
+"""`ferrule serve`: opens ports and TUN, joins plane and gateway, reloads, says goodbye."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import signal
+import time
+from pathlib import Path
+from typing import Any
+
+import structlog
+
+from ferrule import __version__
+from ferrule.accounts.admission import Accounts
+from ferrule.cluster.shards import SHARDS, ShardNames
+from ferrule.core.ids import ClientId, SessionId, TunnelId
+from ferrule.core.ids import Path as NetPath
+from ferrule.core.reasons import Reason
+from ferrule.core.secret import Secret
+from ferrule.dataplane.python import PythonPlane
+from ferrule.gateway.call import Call
+from ferrule.gateway.gateway import Gateway
+from ferrule.gateway.settings import SessionKey, Site
+from ferrule.runtime.admin import serve_admin
+from ferrule.runtime.assemble import gateway_settings
+from ferrule.runtime.config import Config, load
+from ferrule.runtime.config_accounts import accounts_settings
+from ferrule.runtime.config_problems import ConfigError
+from ferrule.runtime.driver import Driver
+from ferrule.runtime.egress import EGRESS_ERRORS, configure_host, open_egress
+from ferrule.runtime.health import serve_http
+from ferrule.runtime.report import TelemetryReport
+from ferrule.runtime.udp import UdpPort
+from ferrule.runtime.watch import watch
+
+_BATCH = 64  # datagrams or IP packets read before the other sources get their turn
+
+
+class Server:
+    """One concentrator. `run` returns after SIGTERM or SIGINT."""
+
+    def __init__(self, config: Config, path: Path) -> None:
+        self._config = config
+        self._path = path
+        self._log = structlog.get_logger("ferrule")
+        self._started = time.monotonic()
+        self._stop = asyncio.Event()
+        self._reload_lock = asyncio.Lock()
+
+    # --- life
+
+    async def run(self) -> None:
+        """Raises one of EGRESS_ERRORS, with a message for a person, if it can't start."""
+        loop = asyncio.get_running_loop()
+        config, listen = self._config, self._config.listen
+        self._accounts = Accounts(accounts_settings(config))
+        site = Site(
+            gateway_settings(config),
+            self._accounts,
+            os.urandom,
+            wall_offset=time.time() - loop.time(),
+        )
+        names = ShardNames(Secret(os.urandom(32)), tuple(range(SHARDS)), os.urandom)
+        self._gateway = Gateway(site, names, os.urandom)
+        self._report = TelemetryReport(self._accounts, self._gateway)
+        self._driver = Driver(self._gateway, self._report, loop)
+        async with contextlib.AsyncExitStack() as stack:
+            stack.callback(self._driver.close)
+            host = str(listen.address or "0.0.0.0")
+            self._ports = {
+                natt: self._open_port(stack, host, port, natt)
+                for natt, port in ((False, listen.ike_port), (True, listen.natt_port))
+            }
+            self._tun = stack.enter_context(open_egress(config, self._accounts))
+            self._plane = PythonPlane(
+                clock=loop.time,
+                punt=self._driver.punt,
+                transmit=self._transmit,
+                deliver=self._tun.write,
+            )
+            self._driver.attach(self._plane)
+            self._report.attach(self._plane, self._receive_buffers())
+            self._tell_weak(config)
+            for port in self._ports.values():
+                self._read_whenever_ready(stack, loop, port.fileno(), self._reader_of(port))
+            self._read_whenever_ready(stack, loop, self._tun.fileno(), self._read_tun)
+            for number, action in (
+                (signal.SIGTERM, self._stop.set),
+                (signal.SIGINT, self._stop.set),
+                (signal.SIGHUP, self._on_hangup),
+            ):
+                loop.add_signal_handler(number, action)
+                stack.callback(loop.remove_signal_handler, number)
+            http = f"{listen.http.host}:{listen.http.port}" if listen.http else ""
+            await stack.enter_async_context(
+                serve_http(http, self._report.metrics.registry, self._missing)
+            )
+            await stack.enter_async_context(serve_admin(self, listen.admin))
+            self._keep(stack, watch(self._files, self._reload))
+            self._report.ready = True
+            self._log.info(
+                "ready",
+                version=__version__,
+                listen=host,
+                ike_port=listen.ike_port,
+                natt_port=listen.natt_port,
+                tun=listen.tun,
+                users=len(self._accounts.users),
+            )
+            await self._stop.wait()
+            await self._say_goodbye()
+
+    def _open_port(
+        self, stack: contextlib.AsyncExitStack, host: str, number: int, natt: bool
+    ) -> UdpPort:
+        octets = self._config.listen.receive_buffer_octets
+        port = UdpPort(host, number, natt=natt, receive_buffer=octets)
+        stack.callback(port.close)
+        if port.receive_octets < octets:
+            self._log.warning(
+                "receive buffer is smaller than wanted: bursts may lose packets",
+                port=number,
+                wanted=octets,
+                got=port.receive_octets,
+                remedy="raise net.core.rmem_max on the node",
+            )
+        return port
+
+    @staticmethod
+    def _read_whenever_ready(
+        stack: contextlib.AsyncExitStack,
+        loop: asyncio.AbstractEventLoop,
+        descriptor: int,
+        reader: Any,
+    ) -> None:
+        loop.add_reader(descriptor, reader)
+        stack.callback(loop.remove_reader, descriptor)
+
+    @staticmethod
+    def _keep(stack: contextlib.AsyncExitStack, work: Any) -> None:
+        task = asyncio.ensure_future(work)
+
+        async def end() -> None:
+            task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await task
+
+        stack.push_async_callback(end)
+
+    async def _say_goodbye(self) -> None:
+        """CDN, StopCCN and Delete to everybody; then wait a moment for the acknowledgements."""
+        sessions = sum(1 for _ in self._gateway.sessions())
+        self._log.info("stopping", sessions=sessions)
+        self._driver.command(lambda now: self._gateway.close(Reason.SERVER_SHUTDOWN, now))
+        if sessions:
+            timeout = self._config.gateway.drain.timeout_seconds
+            await asyncio.sleep(min(0.2, timeout))
+        self._log.info("stopped")
+
+    def _missing(self) -> str:
+        """What /readyz still waits for; "" for nothing."""
+        return "" if self._report.ready else "starting"
+
+    def _receive_buffers(self) -> dict[str, int]:
+        return {str(port.local.port): port.receive_octets for port in self._ports.values()}
+
+    def _tell_weak(self, config: Config) -> None:
+        self._report.metrics.config_loaded(config.gateway.ipsec.allow_weak, time.time())
+
+    # --- packets
+
+    def _reader_of(self, port: UdpPort) -> Any:
+        def read() -> None:
+            port.read(self._plane.receive_datagram, _BATCH)
+            self._driver.drain()
+
+        return read
+
+    def _read_tun(self) -> None:
+        self._tun.read(self._plane.transmit_ip, _BATCH)
+        self._driver.drain()
+
+    def _transmit(self, path: NetPath, data: bytes) -> None:
+        self._ports[path.natt].send(path, data)
+
+    # --- reload
+
+    def _files(self) -> tuple[Path, ...]:
+        return self._config.files
+
+    def _on_hangup(self) -> None:
+        self._reloading = asyncio.ensure_future(self._reload())
+
+    async def _reload(self) -> None:
+        """Take a changed configuration over; a wrong one changes nothing and is told."""
+        async with self._reload_lock:
+            try:
+                config = await asyncio.to_thread(load, self._path)
+                self._take_over(config)
+            except ConfigError as error:
+                self._report.metrics.reloaded(ok=False)
+                for problem in error.problems:
+                    self._log.error("configuration not taken over", problem=str(problem))
+            except ValueError as error:
+                self._report.metrics.reloaded(ok=False)
+                self._log.error("configuration not taken over", problem=str(error))
+
+    def _take_over(self, config: Config) -> None:
+        for name in type(config.listen).model_fields:
+            if getattr(config.listen, name) != getattr(self._config.listen, name):
+                self._log.warning("listen is only read at the start: restart", field=name)
+        loop = asyncio.get_running_loop()
+        now = loop.time()
+        self._gateway.site.wall_offset = time.time() - now
+        endings = self._accounts.replace(accounts_settings(config), time.time())
+        self._config = config
+        self._configure_host(config)
+        self._driver.command(lambda _: self._gateway.reload(gateway_settings(config)))
+        for ending in endings:
+            if isinstance(ending.key, SessionKey):
+                self._end(ending.key, ending.reason)
+        self._report.metrics.reloaded(ok=True)
+        self._tell_weak(config)
+        self._log.info(
+            "configuration taken over", users=len(self._accounts.users), sessions_ended=len(endings)
+        )
+
+    def _configure_host(self, config: Config) -> None:
+        try:
+            configure_host(config, self._accounts)
+        except EGRESS_ERRORS as error:
+            self._log.error("host not configured for the new configuration", cause=str(error))
+
+    def _end(self, key: SessionKey, reason: Reason) -> None:
+        self._driver.command(lambda now: self._gateway.close_session(key, reason, now))
+
+    # --- admin
+
+    def status(self) -> dict[str, Any]:
+        up = sum(1 for call in self._gateway.sessions() if call.facts.up_at is not None)
+        return {
+            "version": __version__,
+            "uptime_seconds": round(time.monotonic() - self._started, 1),
+            "ready": self._report.ready,
+            "config": str(self._path),
+            "users": len(self._accounts.users),
+            "clients": len(self._gateway.clients),
+            "sessions": up,
+            "sessions_in_setup": self._gateway.site.calls - up,
+            "pools": [
+                {"name": use.name, "size": use.size, "leased": use.leased}
+                for use in self._accounts.pool_use()
+            ],
+            "receive_buffer_octets": self._receive_buffers(),
+        }
+
+    def sessions(self) -> list[dict[str, Any]]:
+        now = asyncio.get_running_loop().time()
+        return [self._describe(call, now) for call in self._gateway.sessions()]
+
+    def _describe(self, call: Call, now: float) -> dict[str, Any]:
+        facts = call.facts
+        counters = self._plane.session_counters(*call.key)
+        return {
+            "session": "/".join(map(str, call.key)),
+            "user": facts.username,
+            "address": str(facts.address) if facts.address else "",
+            "peer": str(facts.path.peer),
+            "state": "up" if facts.up_at is not None else "setting up",
+            "seconds": round(now - (facts.up_at or facts.started), 1),
+            "identity": facts.identity,
+            "client": facts.client_name,
+            "auth": facts.auth_method,
+            "phase1": facts.phase1_suite,
+            "phase2": facts.phase2_suite,
+            "octets_up": counters.octets_up if counters else 0,
+            "octets_down": counters.octets_down if counters else 0,
+            "idle_seconds": round(now - counters.last_data, 1)
+            if counters and counters.last_data
+            else None,
+        }
+
+    def kick(self, *, session: str = "", user: str = "", everyone: bool = False) -> int:
+        if not (session or user or everyone):
+            raise ValueError("name a session, a user, or all")
+        wanted = _session_key(session) if session else None
+        keys = [
+            call.key
+            for call in self._gateway.sessions()
+            if everyone or call.key == wanted or (user and call.facts.username == user)
+        ]
+        for key in keys:
+            self._end(key, Reason.ADMIN_KICK)
+        return len(keys)
+
+
+def _session_key(text: str) -> SessionKey:
+    try:
+        client, tunnel, session = (int(part) for part in text.split("/"))
+    except ValueError:
+        raise ValueError(f"{text!r} is no session; they look like 3/17/4") from None
+    return SessionKey(ClientId(client), TunnelId(tunnel), SessionId(session))
