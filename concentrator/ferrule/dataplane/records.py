@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import struct
 from dataclasses import dataclass, field
 from math import inf
 
@@ -10,15 +9,12 @@ from ferrule.core.ids import ClientId, Path, SessionId, TunnelId
 from ferrule.dataplane.interface import LinkSpec, SaSpec, SessionCounters, SessionSpec
 from ferrule.dataplane.policy import CompiledPolicy, TokenBucket
 from ferrule.esp.packet import EspOpener, EspSealer
+from ferrule.l2tp.header import build_data
+from ferrule.ppp.frame import Protocol, frame_header
 
 L2TP_PORT = 1701
 SOFT_SEQUENCE = 0xF0000000  # ask for a rekey while a sixteenth of the numbers is left
 SOFT_OCTETS_SHARE = 0.8
-
-_VERSION = 0x0002
-_SEQUENCED = 0x0800
-_DATA = struct.Struct(">HHH")
-_SEQUENCED_DATA = struct.Struct(">HHHHH")
 
 
 @dataclass(slots=True, eq=False)
@@ -66,15 +62,13 @@ class Link:
     bound: Session | None = None
 
     def header(self) -> bytes:
-        """The L2TP data header of the next frame (RFC 2661 3.1, 5.4); no length, no offset."""
+        """The L2TP data header of the next frame (RFC 2661 3.1, 5.4)."""
         spec = self.spec
         if not spec.sequencing:
-            return _DATA.pack(_VERSION, spec.peer_tunnel, spec.peer_session)
+            return build_data(spec.peer_tunnel, spec.peer_session)
         ns = self.ns
         self.ns = (ns + 1) & 0xFFFF
-        return _SEQUENCED_DATA.pack(
-            _VERSION | _SEQUENCED, spec.peer_tunnel, spec.peer_session, ns, 0
-        )
+        return build_data(spec.peer_tunnel, spec.peer_session, ns)
 
 
 @dataclass(slots=True, eq=False)
@@ -93,5 +87,8 @@ def link_key(tunnel: int, session: int) -> int:
 
 def ppp_header(spec: SessionSpec) -> bytes:
     """Address and control unless ACFC, the protocol IPv4 in two octets or, with PFC, in one."""
-    address = b"" if spec.compress_address else b"\xff\x03"
-    return address + (b"\x21" if spec.compress_protocol else b"\x00\x21")
+    return frame_header(
+        Protocol.IP,
+        compress_protocol=spec.compress_protocol,
+        compress_address=spec.compress_address,
+    )

@@ -68,9 +68,7 @@ class Calls:
                 del self.sessions[session.session]
 
     def _deliver(self, session: Session, call: Call, now: float) -> list[SessionOutput]:
-        if call.kind is MessageType.CDN and call.message is not None:
-            return session.receive(call.kind, call.message, now)  # a goodbye, faults or not
-        if call.fault is not None:
+        if call.fault is not None and call.kind is not MessageType.CDN:  # that is a goodbye anyway
             return session.receive(call.kind, call.fault, now)
         assert call.message is not None
         return session.receive(call.kind, call.message, now)

@@ -169,13 +169,13 @@ class Session:
         return [self._up(now)]
 
     def on_cdn(self, event: SessionEvent, now: float) -> list[SessionOutput]:
-        detail = describe(Closes.SESSION, None)
-        reason = self._reason_of_goodbye()
-        if isinstance(event, Cdn):
-            detail = describe(Closes.SESSION, event.result_code)
-            if cause := describe_ppp_cause(event.ppp_disconnect_cause or b""):
-                detail = f"{detail}; {cause}"
-        return self._down(reason, detail)
+        assert isinstance(event, Cdn)
+        detail = describe(Closes.SESSION, event.result_code)
+        if cause := describe_ppp_cause(event.ppp_disconnect_cause or b""):
+            detail = f"{detail}; {cause}"
+        # As LAC we know a peer session only after ICRP: without one the call was refused.
+        refused = not self.peer_session
+        return self._down(Reason.L2TP_REFUSED if refused else Reason.PEER_CLOSED, detail)
 
     def on_close(self, event: SessionEvent, _now: float) -> list[SessionOutput]:
         assert isinstance(event, Ending)
@@ -217,11 +217,6 @@ class Session:
     def _down(self, reason: Reason, detail: str) -> list[SessionOutput]:
         self.setup_until = None
         return [SessionDown(self.tunnel, self.session, reason, detail)]
-
-    def _reason_of_goodbye(self) -> Reason:
-        """Called with the state already CLEARED: a peer session is known only after a reply."""
-        refused = self.peer_session == 0
-        return Reason.L2TP_REFUSED if refused else Reason.PEER_CLOSED
 
 
 SessionHandler: TypeAlias = Callable[[Session, SessionEvent, float], list[SessionOutput]]

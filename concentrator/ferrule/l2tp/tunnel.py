@@ -55,6 +55,7 @@ SETUP_SECONDS: Final = 60.0  # from SCCRQ to SCCCN; beyond it the tunnel is give
 TEXT_OCTETS_MAX: Final = 200  # of our host and vendor name
 NAME_CHARACTERS_MAX: Final = 64  # of the peer's, in effects
 FIRMWARE_REVISION: Final = 1
+STOPCCN_LEAVING: Final = (1, 6)  # result codes of a peer that goes for reasons of its own
 STOPCCN_NOT_AUTHORIZED: Final = 4
 
 TunnelOutput: TypeAlias = SessionOutput
@@ -214,7 +215,7 @@ class Tunnel:
             if fault is None:
                 return [L2tpDropped(Reason.L2TP_UNEXPECTED, "unknown message, not mandatory")]
             return self._pull(TunnelTrigger.FAULT, fault, now)
-        if isinstance(parsed.message, Sccrq | Sccrp):
+        if isinstance(parsed.message, Sccrq | Sccrp) and not self.channel.peer_tunnel:
             self.channel.peer_tunnel = parsed.message.assigned_tunnel_id
         trigger = TRIGGERS[kind]
         if trigger is TunnelTrigger.CALL:
@@ -291,14 +292,16 @@ class Tunnel:
 
     def on_stopccn(self, event: TunnelEvent, now: float) -> list[TunnelOutput]:
         """RFC 2661 5.7: acknowledged, and the state kept to acknowledge it again."""
-        assert event is None or isinstance(event, StopCcn)
-        code = event.result_code if event else None
+        assert isinstance(event, StopCcn)
+        code = event.result_code
         reason = Reason.PEER_CLOSED
-        if self.state is TunnelState.WAIT_CTL_REPLY:
+        if self.state is TunnelState.WAIT_CTL_REPLY or (
+            self.state is TunnelState.WAIT_CTL_CONN and code and code.result not in STOPCCN_LEAVING
+        ):
             reason = Reason.L2TP_REFUSED
         if code is not None and code.result == STOPCCN_NOT_AUTHORIZED:
             reason = Reason.L2TP_TUNNEL_AUTH
-        if event and event.assigned_tunnel_id and not self.channel.peer_tunnel:
+        if event.assigned_tunnel_id and not self.channel.peer_tunnel:
             self.channel.peer_tunnel = event.assigned_tunnel_id  # where our ZLB goes
         detail = describe(Closes.TUNNEL, code)
         return self._end(reason, detail, TunnelState.LINGERING, now)
