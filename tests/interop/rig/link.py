@@ -24,8 +24,9 @@ def bad_link(
     netem = (
         f"netem delay {delay_milliseconds}ms {delay_milliseconds / 10}ms"
         f" loss {loss_percent}% duplicate {duplicate_percent}%"
-        f" reorder {100 - reorder_percent}% 50%"
     )
+    if reorder_percent:
+        netem += f" reorder {reorder_percent}% 50%"  # so many overtake those that are delayed
     guest.shell(
         "ip link add ifb7 type ifb; ip link set ifb7 up\n"
         f"tc qdisc add dev ifb7 root {netem}\n"
