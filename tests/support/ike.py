@@ -1,0 +1,125 @@
+"""Two IKE endpoints, a virtual clock and a wire that the test may cut, delay or twist."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from ferrule.core.ids import Address, Cookie, Path, Spi
+from ferrule.core.secret import Secret
+from ferrule.ike.effects import IkeEffect, SendIke
+from ferrule.ike.endpoint import IkeEndpoint
+from ferrule.ike.policy import IkePolicy
+
+SERVER = Address("198.51.100.1", 500)
+CLIENT = Address("203.0.113.7", 500)
+KEY = Secret(b"a pre-shared key")
+
+
+def policy(**changes: object) -> IkePolicy:
+    return IkePolicy(**{"keys": (KEY,), **changes})  # type: ignore[arg-type]
+
+
+def endpoint(seed: int, rules: IkePolicy | None = None) -> IkeEndpoint:
+    """An endpoint whose randomness is that of a seed."""
+    source = random.Random(seed)
+    return IkeEndpoint(
+        rules or policy(),
+        source.randbytes,
+        lambda: Cookie(source.randbytes(8)),
+        lambda: Spi(source.randrange(256, 1 << 32)),
+    )
+
+
+def mirrored(path: Path) -> Path:
+    """The way as the other side sees it."""
+    return Path(path.local, path.peer, path.natt)
+
+
+@dataclass
+class Side:
+    """One endpoint with all that it said."""
+
+    ike: IkeEndpoint
+    effects: list[IkeEffect] = field(default_factory=list)
+
+    def of(self, kind: type) -> list:  # type: ignore[type-arg]
+        return [effect for effect in self.effects if isinstance(effect, kind)]
+
+    def only(self, kind: type):  # type: ignore[no-untyped-def]
+        found = self.of(kind)
+        assert len(found) == 1, (kind.__name__, self.effects)
+        return found[0]
+
+
+class Link:
+    """A client and a server. `filter` sees each datagram and returns those that arrive."""
+
+    def __init__(
+        self,
+        client: IkePolicy | None = None,
+        server: IkePolicy | None = None,
+        seed: int = 1,
+    ) -> None:
+        self.client = Side(endpoint(2 * seed, client))
+        self.server = Side(endpoint(2 * seed + 1, server))
+        self.now = 1000.0
+        self.log: list[tuple[str, Path, bytes]] = []  # sender, path as the receiver sees it
+        self.filter: Callable[[str, Path, bytes], list[tuple[Path, bytes]]] = (
+            lambda _, path, message: [(path, message)]
+        )
+
+    def path(self, *, natt: bool = False) -> Path:
+        port = 4500 if natt else 500
+        return Path(Address(SERVER.host, port), Address(CLIENT.host, port), natt)
+
+    def run(self, side: Side, effects: list[IkeEffect]) -> None:
+        """Take effects of one side and deliver until the wire is silent."""
+        queue = [(side, effect) for effect in effects]
+        side.effects += effects
+        steps = 0
+        while queue:
+            steps += 1
+            assert steps < 10_000, "the two never stop talking"
+            sender, effect = queue.pop(0)
+            if not isinstance(effect, SendIke):
+                continue
+            name = "client" if sender is self.client else "server"
+            path = mirrored(effect.path)
+            self.log.append((name, path, effect.message))
+            receiver = self.server if sender is self.client else self.client
+            for arriving, message in self.filter(name, path, effect.message):
+                answer = receiver.ike.receive(arriving, message, self.now)
+                receiver.effects += answer
+                queue += [(receiver, item) for item in answer]
+
+    def connect(self, *, natt: bool = False) -> None:
+        self.run(self.client, self.client.ike.initiate(self.path(natt=natt), self.now))
+
+    def quick(self, isakmp_sa: int | None = None) -> None:
+        from ferrule.ike.effects import IsakmpSaUp
+
+        number = isakmp_sa if isakmp_sa is not None else self.client.of(IsakmpSaUp)[-1].isakmp_sa
+        self.run(self.client, self.client.ike.establish_ipsec_sa(number, self.now))
+
+    def advance(self, seconds: float) -> None:
+        """Let time pass, deadline by deadline."""
+        end = self.now + seconds
+        while True:
+            dues = [
+                (side.ike.deadline.at, index, side)
+                for index, side in enumerate((self.client, self.server))
+                if side.ike.deadline is not None and side.ike.deadline.at <= end
+            ]
+            if not dues:
+                break
+            at, _, side = min(dues, key=lambda due: due[:2])
+            self.now = max(self.now, at)
+            self.run(side, side.ike.expire(self.now))
+        self.now = end
+
+    def clear(self) -> None:
+        self.client.effects.clear()
+        self.server.effects.clear()
+        self.log.clear()
