@@ -12,7 +12,7 @@ from datetime import UTC, date, datetime, time, timedelta
 from ipaddress import IPv4Address, IPv4Network
 from typing import Annotated, Any, Final, TypeVar
 
-from pydantic import PlainSerializer, PlainValidator, WithJsonSchema
+from pydantic import AfterValidator, PlainSerializer, PlainValidator, WithJsonSchema
 
 from ferrule.accounts.pools import AddressRange
 from ferrule.accounts.users import USERNAME_MAX
@@ -260,6 +260,15 @@ Duration = Annotated[
     _schema(pattern=DURATION_PATTERN),
 ]
 """Seconds; written "8h"."""
+
+Lifetime = Annotated[
+    float,
+    PlainValidator(read_duration),
+    AfterValidator(within(60, 7 * 86400)),
+    PlainSerializer(write_duration),
+    _schema(pattern=DURATION_PATTERN),
+]
+"""Seconds, a minute to a week; written "8h"."""
 
 Rate = Annotated[
     int, PlainValidator(read_rate), PlainSerializer(write_rate), _schema(pattern=RATE_PATTERN)

@@ -17,7 +17,7 @@ from ruamel.yaml.reader import ReaderError
 
 from ferrule.runtime.config_problems import ConfigError, Location, Problem, field_path
 
-NODES_MAX: Final = 2_000_000  # aliases of aliases grow without end
+NODES_MAX: Final = 1_000_000  # aliases of aliases grow without end
 _PREFIX: Final = "tag:yaml.org,2002:"
 
 
@@ -105,7 +105,7 @@ class Document:
         for key_node, value_node in node.value:
             if not isinstance(key_node, ScalarNode):
                 raise self._fail(key_node, location, "a field name must be a plain word")
-            key = key_node.value
+            key = self._text(key_node, location)
             value = self._construct(value_node, (*location, key))
             if key_node.tag == _PREFIX + "merge":
                 for source in value if isinstance(value, list) else [value]:
@@ -119,7 +119,7 @@ class Document:
         return {key: value for key, value in (merged | own).items() if value is not None}
 
     def _scalar(self, node: ScalarNode, location: Location) -> Any:
-        text: str = node.value
+        text = self._text(node, location)
         match str(node.tag).removeprefix(_PREFIX):
             case "str" | "timestamp":
                 return text
@@ -133,6 +133,16 @@ class Document:
                 return self._float(text)
             case _:
                 raise self._fail(node, location, f"the tag {node.tag} is not known; leave it out")
+
+    def _text(self, node: ScalarNode, location: Location) -> str:
+        """JSON writes characters beyond the first 65536 as two halves, and JSON is YAML."""
+        text: str = node.value
+        if text.isascii() or not any("\ud800" <= char <= "\udfff" for char in text):
+            return text
+        try:
+            return text.encode("utf-16", "surrogatepass").decode("utf-16")
+        except UnicodeDecodeError:
+            raise self._fail(node, location, "half a character (a lone surrogate)") from None
 
     @staticmethod
     def _int(text: str) -> TypedInt:

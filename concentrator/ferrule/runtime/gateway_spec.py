@@ -19,9 +19,9 @@ from ferrule.runtime.config_values import (
     Exclusion,
     HostAddress,
     Identity,
+    Lifetime,
     Network,
     SecretText,
-    within,
 )
 from ferrule.runtime.proposals import (
     DEFAULT_PHASE1,
@@ -34,7 +34,6 @@ from ferrule.runtime.proposals import (
 
 AuthMethod = Literal["mschapv2", "chap", "pap", "mschapv1"]
 WeakChoice = Literal["modp1024", "md5", "mschapv1"]
-Lifetime = Annotated[Duration, AfterValidator(within(60, 7 * 86400))]
 
 _CAPITALS: Final = {"ip": "IP", "cidrs": "CIDRs", "mtu": "MTU"}
 DENIED_BY_DEFAULT: Final = (

@@ -1,0 +1,123 @@
+from __future__ import annotations
+
+import contextlib
+import json
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from ferrule.runtime.config_problems import ConfigError
+from ferrule.runtime.config_yaml import Document, TypedInt
+
+FILE = Path("gateway.yaml")
+
+TEXT = """\
+# a comment
+a: 1
+b:
+  - x: "two"
+    y: 2027-01-31
+
+  - {x: 0123, z: [1.50, yes, true, 0x1F, 1_000]}
+nothing:
+base: &base
+  k: 1
+  l: 2
+derived:
+  <<: *base
+  l: 3
+"""
+
+
+def test_values_and_lines() -> None:
+    document = Document(FILE, TEXT)
+    assert document.data == {
+        "a": 1,
+        "b": [
+            {"x": "two", "y": "2027-01-31"},
+            {"x": 123, "z": [1.5, "yes", True, 31, 1000]},
+        ],
+        "base": {"k": 1, "l": 2},
+        "derived": {"k": 1, "l": 3},
+    }
+    for location, line in (
+        (("a",), 2),
+        (("b",), 3),
+        (("b", 0), 4),
+        (("b", 0, "y"), 5),
+        (("b", 1, "z", 2), 7),
+        (("b", 0, "missing"), 4),
+        (("b", 5), 3),
+        (("nothing",), 8),
+        (("derived", "l"), 14),
+        (("derived", "k"), 10),
+        (("elsewhere",), 1),
+        ((), 1),
+    ):
+        assert document.line(location) == line, location
+
+
+def test_numbers_keep_their_text() -> None:
+    data = Document(FILE, "[0123, 1.50, 0x1F]").data
+    assert isinstance(data[0], TypedInt)
+    assert [item.text for item in data] == ["0123", "1.50", "0x1F"]
+
+
+def test_json_is_yaml_with_its_halves_of_characters() -> None:
+    assert Document(FILE, json.dumps({"a": "🔑"})).data == {"a": "🔑"}
+
+
+def test_psk_has_the_line_of_psk_file() -> None:
+    assert Document(FILE, "\n\npskFile: x\n").line(("psk",)) == 3
+
+
+@pytest.mark.parametrize("text", ["", "# nothing\n", "---\n"])
+def test_nothing_is_an_empty_mapping(text: str) -> None:
+    assert Document(FILE, text).data in ({}, None)
+
+
+@pytest.mark.parametrize(
+    ("text", "line", "says"),
+    [
+        ("a: 1\nb: [1,\n", 3, "not valid YAML"),
+        ("a:\n\tb: 1\n", 2, "mind the indentation"),
+        ("a: b: c\n", 1, "mapping values are not allowed here"),
+        ("a: 1\nb: 2\na: 3\n", 3, "stands twice"),
+        ("a: {b: 1, b: 2}\n", 1, "stands twice"),
+        ("--- 1\n--- 2\n", 2, "single document"),
+        ("a: 1\nb: \x01\n", 2, "a character that YAML forbids"),
+        ("a: !secret x\n", 1, "the tag !secret is not known"),
+        ("? [1]\n: 2\n", 1, "a plain word"),
+        ("a: &a [*a]\n", 1, "contain themselves"),
+        ("a: *b\n", 1, "undefined alias"),
+        ('a: "\\ud800"\n', 1, "half a character"),
+        ('a: 1\n"\\udc00": 1\n', 2, "half a character"),
+        ("<<: 5\n", 1, "<< takes a mapping"),
+        ("[" * 1500, 0, "not valid YAML"),
+    ],
+)
+def test_what_is_wrong_is_told_with_its_line(text: str, line: int, says: str) -> None:
+    with pytest.raises(ConfigError) as error:
+        Document(FILE, text)
+    (problem,) = error.value.problems
+    assert problem.line == line
+    assert says in problem.message
+
+
+def test_a_bomb_of_aliases_is_refused() -> None:
+    bomb = "a0: &a0 [x, x, x, x, x, x, x, x, x, x]\n" + "".join(
+        f"a{i}: &a{i} [{', '.join([f'*a{i - 1}'] * 10)}]\n" for i in range(1, 9)
+    )
+    with pytest.raises(ConfigError, match="too many"):
+        Document(FILE, bomb)
+
+
+@settings(max_examples=150, deadline=None)
+@given(
+    st.text(alphabet="ab:-[]{}&*!|>'\"#%@,?<~=0.1 \n\t\\\x00é", max_size=40) | st.text(max_size=30)
+)
+def test_any_text_is_read_or_refused(text: str) -> None:
+    with contextlib.suppress(ConfigError):
+        assert Document(FILE, text).line(("a", 0)) >= 0
