@@ -73,8 +73,10 @@ def ike_message(data: bytes) -> None:
     header = parse_header(data)
     body = data[HEADER_OCTETS : header.length]
     contents = parse_payloads(header.next_payload, body)
+    if not contents.payloads:
+        return
     first, built = build_payloads(contents.payloads)
-    assert first == (header.next_payload if contents.payloads else 0)
+    assert first == header.next_payload
     again = parse_payloads(first, built)
     assert build_payloads(again.payloads) == (first, built)
     vendor_names(p.data for p in contents.all(VendorId))

@@ -21,7 +21,9 @@ from ferrule.core.secret import Secret
 from ferrule.crypto.mschap import mschapv2_authenticator_response, nt_password_hash
 from ferrule.esp.packet import EspSealer
 from ferrule.ike.attributes import build_attributes
+from ferrule.ike.effects import SendIke
 from ferrule.ike.header import NO_COOKIE, build_message
+from ferrule.ike.iana import PayloadType
 from ferrule.ike.natt import NATT_RFC
 from ferrule.ike.payloads import (
     Delete,
@@ -54,6 +56,7 @@ from ferrule.ppp.link import Credentials, Link, PeerLink
 from ferrule.ppp.packet import Code, Option, Packet, build_options, build_packet
 from ferrule.ppp.pap import build_request
 from ferrule.ppp.policy import METHODS, PppPolicy
+from fuzz.ike_machines import CLIENT_PATH, endpoint, hash_and_chain
 from fuzz.parsers import ESP_SPI, ESP_SUITES, TUNNEL_SECRET, esp_key
 from fuzz.registry import Entropy, join_records
 
@@ -115,6 +118,7 @@ def ike_seeds() -> dict[str, Seeds]:
         identification,
         NatOa(1, bytes(4)),
     ]
+    first_effects = endpoint(Entropy(b"peer")).initiate(CLIENT_PATH, 0.0)
     messages = {
         **{f"first-{n}": ike([security_association(p), vendor]) for n, p in sa.items()},
         "third": ike(list(exchange)),
@@ -123,11 +127,51 @@ def ike_seeds() -> dict[str, Seeds]:
         "delete": ike([HashPayload(bytes(20)), Delete(1, 3, (b"\1\2\3\4",))], 5, 9),
         "dpd": ike([notification(36136, protocol=1, spi=bytes(16), data=bytes(4))], 5, 11),
     }
+    in_records = {
+        name: join_records(
+            b"\4" + messages[name],
+            bytes((0, 2, PayloadType.KEY_EXCHANGE)) + build_payloads(key)[1],
+            b"\6",
+            b"\0\5\x0b" + build_payloads([notification(14, protocol=1)])[1],
+        )
+        for name in ("first-windows", "first-apple", "first-android")
+        for key in ([KeyExchange(bytes((1,)) * 64), Nonce(bytes(range(32)))],)
+    }
+    third = [KeyExchange(bytes((9, *bytes(31)))), Nonce(bytes(range(32)))]
+    in_records["client"] = join_records(
+        *(b"\4" + effect.message for effect in first_effects if isinstance(effect, SendIke)),
+        bytes((0, 2, PayloadType.KEY_EXCHANGE)) + build_payloads(third)[1],
+        b"\6",
+    )
+    message5 = {
+        "address": join_records(bytes((9, 1, 192, 168, 1, 5)), bytes((0, 8))),
+        "contact": join_records(bytes((9, 1, 192, 168, 1, 5)) + u16(24578)),
+        "wrong": join_records(
+            b"\0\5" + build_payloads([identification, HashPayload(bytes(20))])[1]
+        ),
+    }
+    quick_record = hash_and_chain(quick[1:])
+    dpd = notification(36136, protocol=1, spi=bytes(16), data=bytes(4))
+    phase2 = {
+        "quick": join_records(b"\2" + quick_record, b"\7", b"\x0a" + quick_record),
+        "delete": join_records(
+            b"\2" + quick_record, b"\x08" + hash_and_chain([Delete(1, 3, (b"\x12\x34\x56\x78",))])
+        ),
+        "dpd": join_records(b"\0" + hash_and_chain([dpd]), b"\7\0", b"\6" + hash_and_chain([dpd])),
+        "garbage": join_records(b"\5\x08" + bytes(32), b"\4\x08" + bytes(40)),
+    }
     proposals = {n: build_proposals(p) for n, p in sa.items()} | {
         "phase2": build_proposals(phase2_offer())
     }
     attributes = {"short": build_attributes(((1, 7), (14, 256))), "long": b"\0\x0c\0\4\0\0\x70\x80"}
-    return {"ike_message": messages, "ike_proposals": proposals, "ike_attributes": attributes}
+    return {
+        "ike_message": messages,
+        "ike_proposals": proposals,
+        "ike_attributes": attributes,
+        "ike_server": in_records,
+        "ike_message5": message5,
+        "ike_phase2": phase2,
+    }
 
 
 # --- ESP ---------------------------------------------------------------------------------------
