@@ -81,7 +81,7 @@ def ike_server(data: bytes) -> None:
     """Strangers' messages. A record's first octet: 0 to 3, payloads behind a header that fits the
     last answer; 4 and 5, any message; 6 and 7, time."""
     ike, now = endpoint(Entropy()), 0.0
-    rcookie = NO_COOKIE
+    icookie, rcookie = ICOOKIE, NO_COOKIE
     for count, record in enumerate(records(data)):
         if count == RECORDS_MAX:
             break
@@ -91,7 +91,7 @@ def ike_server(data: bytes) -> None:
         match choice & 7:
             case 0 | 1 | 2 | 3:
                 exchange, first = (record[1], record[2]) if len(record) > 2 else (2, 1)
-                message = build_message(ICOOKIE, rcookie, first, exchange, 0, 0, record[3:])
+                message = build_message(icookie, rcookie, first, exchange, 0, 0, record[3:])
                 effects = ike.receive(path, message, now)
                 if rcookie == NO_COOKIE:
                     sent = sum(len(e.message) for e in effects if isinstance(e, SendIke))
@@ -103,9 +103,8 @@ def ike_server(data: bytes) -> None:
                 message = b""
                 now, effects = pass_time(ike, now)
         _check(ike, effects, len(message))
-        for view in ike._table.isakmp.values():
-            if view.icookie == ICOOKIE:
-                rcookie = view.rcookie
+        for sa in ike._table.isakmp.values():
+            icookie, rcookie = sa.icookie, sa.rcookie
     ike.close(Reason.SERVER_SHUTDOWN, now)
 
 
