@@ -27,6 +27,8 @@ from ferrule.ppp.packet import (
 # DEVIATION: RFC 1661 4.6 has 3 s throughout. A request lost at the start is the usual cause of a
 # slow connect, so the first repetition comes after 1 s; then the timer grows to the RFC's.
 RESTART_SECONDS: Final = (1.0, 2.0, 3.0)
+# A peer that starts to speak later than this after our request may not have heard it.
+REPEAT_SECONDS: Final = 0.02
 MAX_CONFIGURE: Final = 10
 MAX_TERMINATE: Final = 2
 MAX_FAILURE: Final = 5  # Configure-Naks that we send before we reject
@@ -51,11 +53,13 @@ class Negotiation:
 
     __slots__ = (
         "_acked",
+        "_asked_at",
         "_awaited",
         "_deadlines",
         "_identifier",
         "_naks_sent",
         "_options",
+        "_peer_spoke",
         "_reacks",
         "_refusals",
         "_restarts",
@@ -72,6 +76,8 @@ class Negotiation:
         self._identifier = 0
         self._awaited: tuple[int, bytes] | None = None  # our request that has no reply yet
         self._acked: tuple[int, bytes] | None = None  # the peer's request that we acknowledged
+        self._asked_at = 0.0
+        self._peer_spoke = False  # it has sent a Configure-Request in this run
         self._reacks = 0
         self._restarts = 0
         self._restarts_left = 0
@@ -115,7 +121,21 @@ class Negotiation:
         code, replied = self._verdict(options, self._options.judge(options))
         reply = Packet(code, packet.identifier, build_options(replied))
         good = code is Code.CONFIGURE_ACK
-        return self.on_event(Event.RCR_PLUS if good else Event.RCR_MINUS, now, reply)
+        repeated = self._repeated_request(now)
+        return repeated + self.on_event(Event.RCR_PLUS if good else Event.RCR_MINUS, now, reply)
+
+    def _repeated_request(self, now: float) -> list[Output]:
+        """Our request again, once, if the peer's first one comes while it has no reply.
+
+        QUIRK(pppd): xl2tpd starts pppd after the call is up, so the request that we sent at once
+        found nobody, and the peer would wait for our timer. It goes out before our answer: a
+        peer that did hear the first one acknowledges it twice, which harms nothing.
+        """
+        if self._peer_spoke or self._awaited is None or now - self._asked_at < REPEAT_SECONDS:
+            self._peer_spoke = True
+            return []
+        self._peer_spoke = True
+        return [Packet(Code.CONFIGURE_REQUEST, *self._awaited)]
 
     def _verdict(self, options: list[Option], judgement: Judgement) -> tuple[Code, list[Option]]:
         """RFC 1661 5.2 to 5.4: the reply's code and options."""
@@ -234,6 +254,7 @@ class Negotiation:
         data = build_options(self._options.request())
         if self._awaited is None or self._awaited[1] != data:
             self._awaited = (self.next_identifier(), data)
+        self._asked_at = now
         self._start_timer(now)
         return Packet(Code.CONFIGURE_REQUEST, *self._awaited)
 
@@ -245,6 +266,7 @@ class Negotiation:
 
     def _forget(self) -> None:
         self._awaited = self._acked = None
+        self._peer_spoke = False
         self._reacks = self._naks_sent = self._refusals = 0
         self._restarts = 0
         self._restarts_left = MAX_CONFIGURE
