@@ -39,6 +39,7 @@ from ferrule.dataplane.interface import (
 )
 from ferrule.dataplane.policy import TokenBucket, punt_bucket
 from ferrule.dataplane.records import L2TP_PORT, Client, Link, Sa, Session
+from ferrule.dataplane.sieve import Sieve
 from ferrule.dataplane.tables import Tables
 from ferrule.esp.packet import has_short_tags
 
@@ -64,8 +65,8 @@ class PuntLimits:
     PUNT_QUEUE_FULL. Strangers and clients have separate budgets, so that neither starves the
     other: the driver sets them to what it can handle."""
 
-    new_exchanges: int = 2_000  # IKE messages that begin an ISAKMP SA: all strangers together
-    ike: int = 5_000  # other IKE messages
+    new_exchanges: int = 500  # IKE first messages, of all strangers; beyond, see `sieve`
+    ike: int = 5_000  # IKE messages altogether
     client: int = 500  # L2TP, PPP and DHCP of each client
     unknown_spis: int = 50
 
@@ -92,7 +93,7 @@ class PythonPlane(Tables):
         self._transmit = transmit
         self._deliver = deliver
         now = clock()
-        self._new_exchanges = punt_bucket(limits.new_exchanges, now)
+        self._sieve = Sieve(limits.new_exchanges, now)
         self._ike = punt_bucket(limits.ike, now)
         self._unknown_spis = punt_bucket(limits.unknown_spis, now)
         self._totals = PlaneCounters()
@@ -132,8 +133,12 @@ class PythonPlane(Tables):
         if len(message) < ISAKMP_HEADER_OCTETS:
             self._drop(Reason.NOT_IKE)
             return
-        budget = self._new_exchanges if message[8:16] == _NO_COOKIE else self._ike
-        self._punt_within(budget, IkeDatagram(path, message))
+        if message[8:16] == _NO_COOKIE and not self._sieve.passes(
+            (path.peer, message[:8]), self._clock()
+        ):
+            self._drop(Reason.PUNT_QUEUE_FULL)
+            return
+        self._punt_within(self._ike, IkeDatagram(path, message))
 
     def _receive_esp(self, path: Path, data: bytes) -> None:
         if len(data) < 8:
