@@ -41,7 +41,7 @@ _TELLING: Final = frozenset(
 _MULTI_LINE: Final = frozenset({"exception", "stack"})
 
 
-def configure(
+def configure_logging(
     format: Literal["auto", "json", "console"] = "auto",
     level: str = "info",
     stream: TextIO | None = None,
