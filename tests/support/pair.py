@@ -11,6 +11,7 @@ import heapq
 import itertools
 import random
 from collections.abc import Callable, Iterable
+from copy import copy
 from dataclasses import dataclass, field, replace
 from ipaddress import IPv4Address
 from typing import Any
@@ -56,6 +57,8 @@ FAST_PHASE2 = (
     EspSuite(Cipher.AES256_CBC, Integrity.HMAC_SHA1_96),
     EspSuite(Cipher.AES128_GCM16, None),
 )
+# To draw the permutation of the shards takes as long as a whole set-up: once is enough.
+_NAMES = ShardNames(Secret(bytes(32)), tuple(range(SHARDS)), bytes)
 
 
 # --- time
@@ -291,7 +294,8 @@ class GatewayEnd:
             AccountsSettings(users=tuple(users), pools=(pool("10.64.0.0/16"),))
         )
         site = Site(settings, self.accounts, entropy, wall_offset=WALL - loop.time())
-        names = ShardNames(Secret(bytes(32)), tuple(range(SHARDS)), entropy)
+        names = copy(_NAMES)
+        names._entropy = entropy
         self.gateway = Gateway(site, names, entropy)
         self._loop = loop
         self._network = network

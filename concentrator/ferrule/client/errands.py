@@ -27,8 +27,9 @@ from ferrule.core.deadlines import Deadline, Deadlines
 from ferrule.core.errors import ProtocolError
 from ferrule.core.reasons import Reason
 
-_PING_INTERVAL: Final = 0.2  # seconds between two echo requests
-_PING_PATIENCE: Final = 3.0  # seconds after the last of them
+_PING_INTERVAL: Final = 0.2  # seconds from a reply to the next request
+_PING_SILENCE: Final = 1.0  # seconds from an unanswered request to the next one
+_PING_PATIENCE: Final = 8.0  # seconds for all of them
 _PING_DATA: Final = bytes(range(56))
 _DNS_TRIES: Final = 3
 _DNS_SECONDS: Final = 1.5  # for each try
@@ -89,7 +90,9 @@ class Errand(Protocol):
 
 
 class Ping:
-    """`count` echo requests; it worked if one was answered."""
+    """Echo requests until `count` are answered or patience is over; it worked if one was.
+
+    The first ones may come before the server's IPCP is open, so silence means one more."""
 
     name = "ping"
 
@@ -99,13 +102,11 @@ class Ping:
         self._destination = destination
         self._count = count
         self._identifier = int.from_bytes(entropy(2), "big")
-        self._sent: dict[int, float] = {}  # sequence number -> time, not answered yet
-        self._next = 0
-        self._times: list[float] = []
+        self._sent: list[float] = []  # by sequence number
+        self._times: dict[int, float] = {}  # sequence number -> round trip
         self._errors: list[str] = []
         self._timers = Deadlines()
         self._network: Network | None = None
-        self._started_at = 0.0
         self._first_after = 0.0
 
     @property
@@ -114,7 +115,7 @@ class Ping:
 
     def start(self, network: Network, now: float) -> list[ErrandEffect]:
         self._network = network
-        self._started_at = now
+        self._timers.set("patience", now + _PING_PATIENCE)
         return [self._request(now)]
 
     def receive(self, packet: Ipv4Packet, now: float) -> list[ErrandEffect]:
@@ -126,24 +127,15 @@ class Ping:
             return []
         if isinstance(message, IcmpError):
             self._on_error(message, packet.source)
-            return []
-        sent = self._sent.get(message.sequence)
-        mine = message.reply and message.identifier == self._identifier
-        if not mine or sent is None or packet.source != self._destination:
-            return []
-        del self._sent[message.sequence]
-        if not self._times:
-            self._first_after = now - self._started_at
-        self._times.append(now - sent)
-        if self._next < self._count or self._sent:
-            return []
-        return self._conclude()
+        elif message.reply and message.identifier == self._identifier:
+            return self._on_reply(message, packet.source, now)
+        return []
 
     def expire(self, now: float) -> list[ErrandEffect]:
         names = self._timers.pop_expired(now)
         if "patience" in names:
             return self._conclude()
-        return [self._request(now)] if "interval" in names else []
+        return [self._request(now)] if "next" in names else []
 
     def close(self, now: float) -> list[ErrandEffect]:
         del now
@@ -152,13 +144,9 @@ class Ping:
 
     def _request(self, now: float) -> SendPacket:
         assert self._network is not None
-        echo = Echo(False, self._identifier, self._next, _PING_DATA)
-        self._sent[self._next] = now
-        self._next += 1
-        if self._next < self._count:
-            self._timers.set("interval", now + _PING_INTERVAL)
-        else:
-            self._timers.set("patience", now + _PING_PATIENCE)
+        echo = Echo(False, self._identifier, len(self._sent), _PING_DATA)
+        self._sent.append(now)
+        self._timers.set("next", now + _PING_SILENCE)
         return SendPacket(
             build_ipv4(
                 Ipv4Packet(
@@ -166,6 +154,18 @@ class Ping:
                 )
             )
         )
+
+    def _on_reply(self, echo: Echo, source: IPv4Address, now: float) -> list[ErrandEffect]:
+        known = echo.sequence < len(self._sent) and echo.sequence not in self._times
+        if not known or source != self._destination:
+            return []
+        if not self._times:
+            self._first_after = now - self._sent[0]
+        self._times[echo.sequence] = now - self._sent[echo.sequence]
+        if len(self._times) >= self._count:
+            return self._conclude()
+        self._timers.set("next", now + _PING_INTERVAL)
+        return []
 
     def _on_error(self, error: IcmpError, source: IPv4Address) -> None:
         """Believed if it quotes a packet to our destination (RFC 792: header and 8 octets)."""
@@ -179,23 +179,16 @@ class Ping:
         self._timers.clear_all()
         if not self._times:
             detail = "; ".join(self._errors) or "silence"
-            return [
-                ErrandFailed(
-                    Reason.PING_NO_REPLY, f"{self._next} sent to {self._destination}: {detail}"
-                )
-            ]
-        return [
-            ErrandDone(
-                self._first_after,
-                {
-                    "destination": str(self._destination),
-                    "sent": self._next,
-                    "received": len(self._times),
-                    "rtt_min": min(self._times),
-                    "rtt_max": max(self._times),
-                },
-            )
-        ]
+            sent = f"{len(self._sent)} sent to {self._destination}"
+            return [ErrandFailed(Reason.PING_NO_REPLY, f"{sent}: {detail}")]
+        facts: dict[str, str | float] = {
+            "destination": str(self._destination),
+            "sent": len(self._sent),
+            "received": len(self._times),
+            "rtt_min": min(self._times.values()),
+            "rtt_max": max(self._times.values()),
+        }
+        return [ErrandDone(self._first_after, facts)]
 
 
 class Fetch:

@@ -22,6 +22,7 @@ from ferrule.dataplane import interface as plane
 from ferrule.esp.overhead import inner_mtu
 from ferrule.ike import effects as ike
 from ferrule.ike.endpoint import IkeEndpoint
+from ferrule.ike.iana import NotifyType, notify_name
 from ferrule.l2tp import effects as l2
 from ferrule.l2tp.endpoint import L2tpEndpoint
 from ferrule.ppp import effects as p
@@ -55,6 +56,16 @@ _TIMEOUTS: Final[Mapping[Step, Reason]] = {
     Step.IPCP: Reason.IPCP_TIMEOUT,
 }
 
+# What a server's notification means in a step: IKE knows only that it came.
+_NOTIFIED: Final[Mapping[Step, Mapping[str, Reason]]] = {
+    Step.PHASE1: {
+        notify_name(NotifyType.NO_PROPOSAL_CHOSEN): Reason.NO_PROPOSAL,
+    },
+    Step.PHASE2: {
+        notify_name(NotifyType.NO_PROPOSAL_CHOSEN): Reason.NO_PHASE2_PROPOSAL,
+        notify_name(NotifyType.INVALID_ID_INFORMATION): Reason.TRAFFIC_SELECTOR,
+    },
+}
 _AFTER_LCP: Final[Mapping[Phase, Step]] = {
     Phase.AUTHENTICATE: Step.AUTH,
     Phase.NETWORK: Step.IPCP,  # a server that asks for no authentication
@@ -90,7 +101,6 @@ class Initiator:
         self._mtu = settings.mtu
         self._bound = False
         self._auth_failure: tuple[Reason, str] | None = None
-        self._refusal: tuple[Reason, str] | None = None  # an unproven one, in phase 1
         self._started_at = 0.0
         self._step_since = 0.0
         self._floated_at: float | None = None
@@ -192,8 +202,6 @@ class Initiator:
     def _why_late(self) -> tuple[Reason, str]:
         if not self.heard:
             return Reason.NO_ANSWER, f"nothing came back from {self._path.peer.host}"
-        if self.step is Step.PHASE1 and self._refusal is not None:
-            return self._refusal
         return _TIMEOUTS[self.step], f"no end of it in {self._settings.timeout:g} s"
 
     # --- steps
@@ -292,11 +300,12 @@ class Initiator:
         return out
 
     def _why_ike_failed(self, failed: ike.IkeFailed) -> tuple[Reason, str]:
-        if failed.reason is Reason.PHASE1_TIMEOUT:
-            if not self.heard:
-                return Reason.NO_ANSWER, f"nothing came back from {self._path.peer.host}"
-            if self._refusal is not None:
-                return self._refusal
+        if failed.reason is Reason.PHASE1_TIMEOUT and not self.heard:
+            return Reason.NO_ANSWER, f"nothing came back from {self._path.peer.host}"
+        if failed.reason is Reason.PEER_NOTIFY:
+            for notification, reason in _NOTIFIED.get(self.step, {}).items():
+                if notification in failed.detail:
+                    return reason, failed.detail
         return failed.reason, failed.detail
 
     def _on_isakmp_sa_up(self, up: ike.IsakmpSaUp, now: float) -> list[c.ClientEffect]:
@@ -450,8 +459,7 @@ class Initiator:
                 case p.NetworkDown():
                     out += self._unbind()
                 case p.LinkDown():
-                    reason, detail = self._auth_failure or (effect.reason, effect.detail)
-                    out += self._fail(reason, detail, now)
+                    out += self._fail(*self._why_link_down(effect), now)
                 case p.PppDropped():
                     out.append(c.Dropped(effect.reason, effect.detail))
                 case p.PeerIdentified() | p.AskVerify() | p.AskAddress():
@@ -459,6 +467,14 @@ class Initiator:
                 case _:
                     assert_never(effect)
         return out
+
+    def _why_link_down(self, down: p.LinkDown) -> tuple[Reason, str]:
+        if self._auth_failure is not None:
+            return self._auth_failure
+        if self.step is Step.LCP and down.reason is Reason.PEER_CLOSED and not down.detail:
+            # A server that takes none of our methods says Terminate-Request, and no more.
+            return down.reason, "during LCP: most often no authentication method is common"
+        return down.reason, down.detail
 
     def _send_ppp(self, frame: bytes) -> list[c.ClientEffect]:
         return [] if self._call is None else [c.SendPpp(CLIENT, *self._call, frame)]

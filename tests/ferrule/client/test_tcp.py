@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import random
 from ipaddress import IPv4Address
 
@@ -202,7 +203,7 @@ def test_silence_is_given_up_after_doubling_waits() -> None:
         times.append(deadline.at)
         effects = peer.connection.expire(deadline.at)
     assert effects == [tcp.Closed("no answer")]
-    assert [b - a for a, b in zip(times, times[1:], strict=False)][:3] == [2.0, 4.0, 8.0]
+    assert [b - a for a, b in itertools.pairwise(times)][:3] == [2.0, 4.0, 8.0]
 
 
 def test_a_closed_window_is_probed_and_opens_again() -> None:
