@@ -184,10 +184,10 @@ class L2tpEndpoint:
                 return former.receive(header, body, now)
             if former.live:
                 effects += former.replace("the peer started anew with the same tunnel id", now)
-        try:
-            effects += self._break_tie(avps.values.get(AvpType.TIE_BREAKER), now)
-        except ProtocolError as lost:
-            return [*effects, L2tpDropped(lost.reason, lost.detail)]
+        broken, refusal = self._break_tie(avps.values.get(AvpType.TIE_BREAKER), now)
+        effects += broken
+        if refusal:
+            return [*effects, L2tpDropped(Reason.L2TP_REFUSED, refusal)]
         tunnel = self._new(Role.LNS, now)
         tunnel.channel.peer_tunnel = peer_tunnel
         self._requests[tunnel.tunnel] = body
@@ -206,19 +206,21 @@ class L2tpEndpoint:
             return now - former.since < CYCLE_SECONDS
         return former.state in (TunnelState.WAIT_CTL_CONN, TunnelState.CLOSING)
 
-    def _break_tie(self, theirs: bytes | None, now: float) -> list[L2tpEffect]:
-        """RFC 2661 4.4.3, when both sides sent SCCRQ. Raises `ProtocolError` if ours stands."""
+    def _break_tie(self, theirs: bytes | None, now: float) -> tuple[list[L2tpEffect], str]:
+        """RFC 2661 4.4.3, when both sides sent SCCRQ: what becomes of ours, and why theirs is
+        silently discarded ("" if it is not)."""
         effects: list[L2tpEffect] = []
         for tunnel in tuple(self._tunnels.values()):
             ours = tunnel.tie_breaker
             if tunnel.state is not TunnelState.WAIT_CTL_REPLY or (theirs is None and ours is None):
-                continue  # RFC 2661 4.4.3: without tie breakers both tunnels are opened
+                continue  # without tie breakers both tunnels are opened
             if theirs is None or (ours is not None and ours < theirs):
-                raise ProtocolError(Reason.L2TP_REFUSED, "our tie breaker won")
-            effects += tunnel.replace("the peer's tie breaker won", now)
+                return effects, "our tie breaker won"
             if ours == theirs:
-                raise ProtocolError(Reason.L2TP_REFUSED, "equal tie breakers: neither tunnel")
-        return effects
+                effects += tunnel.replace("equal tie breakers", now)
+                return effects, "equal tie breakers: neither tunnel is opened"
+            effects += tunnel.replace("the peer's tie breaker won", now)
+        return effects, ""
 
     # --- the set of tunnels --------------------------------------------------------------
 
