@@ -65,7 +65,7 @@ class Lcp:
 
     def __init__(self, policy: PppPolicy, options: LcpOptions, deadlines: Deadlines) -> None:
         self.options = options
-        self.negotiation = Negotiation(options, deadlines, RESTART)
+        self.negotiation = Negotiation(options, deadlines, RESTART, late_peer=options.authenticator)
         self._policy = policy
         self._deadlines = deadlines
         self._heard_at = 0.0

@@ -49,26 +49,32 @@ Output: TypeAlias = Packet | Layer
 
 
 class Negotiation:
-    """Events in, packets and layer changes out. `timer` names its deadline in `deadlines`."""
+    """Events in, packets and layer changes out. `timer` names its deadline in `deadlines`.
+
+    `late_peer`: the peer may not have been there when our first request went out.
+    """
 
     __slots__ = (
         "_acked",
         "_asked_at",
         "_awaited",
         "_deadlines",
+        "_expects_late_peer",
         "_identifier",
         "_naks_sent",
         "_options",
-        "_peer_spoke",
         "_reacks",
         "_refusals",
         "_restarts",
         "_restarts_left",
+        "_sent_twice",
         "_timer",
         "state",
     )
 
-    def __init__(self, options: OptionSet, deadlines: Deadlines, timer: str) -> None:
+    def __init__(
+        self, options: OptionSet, deadlines: Deadlines, timer: str, *, late_peer: bool = False
+    ) -> None:
         self.state = State.INITIAL
         self._options = options
         self._deadlines = deadlines
@@ -77,7 +83,8 @@ class Negotiation:
         self._awaited: tuple[int, bytes] | None = None  # our request that has no reply yet
         self._acked: tuple[int, bytes] | None = None  # the peer's request that we acknowledged
         self._asked_at = 0.0
-        self._peer_spoke = False  # it has sent a Configure-Request in this run
+        self._expects_late_peer = late_peer  # until its first Configure-Request
+        self._sent_twice: tuple[int, bytes] | None = None  # may be acknowledged twice
         self._reacks = 0
         self._restarts = 0
         self._restarts_left = 0
@@ -125,16 +132,16 @@ class Negotiation:
         return repeated + self.on_event(Event.RCR_PLUS if good else Event.RCR_MINUS, now, reply)
 
     def _repeated_request(self, now: float) -> list[Output]:
-        """Our request again, once, if the peer's first one comes while it has no reply.
+        """Our request again, once, if the peer's first one comes while ours has no reply.
 
         QUIRK(pppd): xl2tpd starts pppd after the call is up, so the request that we sent at once
         found nobody, and the peer would wait for our timer. It goes out before our answer: a
         peer that did hear the first one acknowledges it twice, which harms nothing.
         """
-        if self._peer_spoke or self._awaited is None or now - self._asked_at < REPEAT_SECONDS:
-            self._peer_spoke = True
+        late, self._expects_late_peer = self._expects_late_peer, False
+        if not late or self._awaited is None or now - self._asked_at < REPEAT_SECONDS:
             return []
-        self._peer_spoke = True
+        self._sent_twice = self._awaited
         return [Packet(Code.CONFIGURE_REQUEST, *self._awaited)]
 
     def _verdict(self, options: list[Option], judgement: Judgement) -> tuple[Code, list[Option]]:
@@ -152,6 +159,9 @@ class Negotiation:
         return Code.CONFIGURE_REJECT, judgement.nakked
 
     def _on_configure_ack(self, packet: Packet, now: float) -> list[Output]:
+        if self._awaited is None and (packet.identifier, packet.data) == self._sent_twice:
+            self._sent_twice = None
+            return []
         self._take_reply(packet)
         self._refusals = 0
         return self.on_event(Event.RCA, now)
@@ -266,7 +276,6 @@ class Negotiation:
 
     def _forget(self) -> None:
         self._awaited = self._acked = None
-        self._peer_spoke = False
         self._reacks = self._naks_sent = self._refusals = 0
         self._restarts = 0
         self._restarts_left = MAX_CONFIGURE
