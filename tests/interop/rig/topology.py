@@ -134,7 +134,7 @@ class Laboratory:
         hardware = f"02:fe:00:00:{'01' if bridge == 'wan' else '02'}:{number:02x}"
         guest.shell(
             "ip addr flush dev vec0\n"
-            f"ip link set vec0 down address {hardware}\n"
+            f"ip link set vec0 down; ip link set vec0 address {hardware}\n"
             "ip link set vec0 up\n"
             f"ip addr add {address}/24 dev vec0\n"
             f"ip route replace default via {gateway} dev vec0\n"
