@@ -127,10 +127,8 @@ class Document:
                 return None
             case "bool":
                 return text.lower() == "true"
-            case "int":
-                return self._int(text)
-            case "float":
-                return self._float(text)
+            case "int" | "float" as kind:
+                return self._number(text, kind)
             case _:
                 raise self._fail(node, location, f"the tag {node.tag} is not known; leave it out")
 
@@ -145,17 +143,18 @@ class Document:
             raise self._fail(node, location, "half a character (a lone surrogate)") from None
 
     @staticmethod
-    def _int(text: str) -> TypedInt:
-        digits = text.replace("_", "").lower()
-        prefix = digits.lstrip("+-")[:2]
-        number = TypedInt(digits, {"0x": 16, "0o": 8, "0b": 2}.get(prefix, 10))
-        number.text = text
-        return number
-
-    @staticmethod
-    def _float(text: str) -> TypedFloat:
-        plain = text.replace("_", "").lower().replace(".inf", "inf").replace(".nan", "nan")
-        number = TypedFloat(plain)
+    def _number(text: str, kind: str) -> TypedInt | TypedFloat | str:
+        """Text, where the resolver's patterns are too generous: "-_", or thousands of digits."""
+        plain = text.replace("_", "").lower()
+        number: TypedInt | TypedFloat
+        try:
+            if kind == "int":
+                prefix = plain.lstrip("+-")[:2]
+                number = TypedInt(plain, {"0x": 16, "0o": 8, "0b": 2}.get(prefix, 10))
+            else:
+                number = TypedFloat(plain.replace(".inf", "inf").replace(".nan", "nan"))
+        except ValueError:
+            return text
         number.text = text
         return number
 

@@ -1,7 +1,7 @@
 """Turns the gateway's effects into deeds: one method, one `match`, nothing decided here.
 
-Everything runs on one event loop. Ports and the TUN hand batches to the plane; the plane's punts
-wait in a queue until the batch is done, then go through the gateway one by one. A bug (any
+Everything runs on one event loop. Ports and the TUN hand packets to the plane; what the plane
+punts waits in a queue until it is done with the packet, then goes through the gateway. A bug (any
 exception but those that layers turn into effects) costs the client that met it.
 """
 
@@ -82,8 +82,13 @@ class Driver:
             return
         self._punts.append(punt)
 
+    @property
+    def pending(self) -> bool:
+        """Something waits for `drain`."""
+        return bool(self._punts)
+
     def drain(self) -> None:
-        """Work off the queue; call it after each batch given to the plane."""
+        """Work off the queue; call it after each datagram that the plane punted."""
         while self._punts:
             punt = self._punts.popleft()
             if isinstance(punt, IkeDatagram):

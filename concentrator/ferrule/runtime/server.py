@@ -173,14 +173,19 @@ class Server:
 
     def _reader_of(self, port: UdpPort) -> Any:
         def read() -> None:
-            port.read(self._plane.receive_datagram, _BATCH)
-            self._driver.drain()
+            port.read(self._receive, _BATCH)
 
         return read
 
+    def _receive(self, path: NetPath, data: bytes) -> None:
+        self._plane.receive_datagram(path, data)
+        if self._driver.pending:  # before the next one: it may need what this one set up
+            self._driver.drain()
+
     def _read_tun(self) -> None:
         self._tun.read(self._plane.transmit_ip, _BATCH)
-        self._driver.drain()
+        if self._driver.pending:
+            self._driver.drain()
 
     def _transmit(self, path: NetPath, data: bytes) -> None:
         self._ports[path.natt].send(path, data)
