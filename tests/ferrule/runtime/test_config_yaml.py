@@ -69,6 +69,11 @@ def test_json_is_yaml_with_its_halves_of_characters() -> None:
     assert Document(FILE, json.dumps({"a": "🔑"})).data == {"a": "🔑"}
 
 
+@pytest.mark.parametrize("text", ["-_", "._", "0x_", "9" * 5000])
+def test_what_only_looks_like_a_number_is_text(text: str) -> None:
+    assert Document(FILE, f"a: {text}").data == {"a": text}
+
+
 def test_psk_has_the_line_of_psk_file() -> None:
     assert Document(FILE, "\n\npskFile: x\n").line(("psk",)) == 3
 
