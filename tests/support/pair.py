@@ -26,6 +26,7 @@ from ferrule.client.host import Host
 from ferrule.client.icmp import Echo, build_echo, parse_icmp
 from ferrule.client.ipv4 import IpProtocol, Ipv4Packet, build_ipv4, parse_ipv4
 from ferrule.client.probe import Probe
+from ferrule.client.report import Trouble
 from ferrule.client.settings import ClientSettings
 from ferrule.cluster.shards import SHARDS, ShardNames
 from ferrule.core.ids import Address, Path
@@ -472,6 +473,7 @@ class Pair:
             transmit=end.transmit,
         )
         end.engine = probe
+        self._ends_of[id(probe)] = end
         probe.start()
         end.rearm()
         return probe
@@ -506,6 +508,12 @@ class Pair:
         if nat:
             self.network.put_behind_nat(host, nat)
         return ClientEnd(self.loop, self.network, host)
+
+    def interrupt(self, probe: Probe) -> None:
+        """As Ctrl-C does."""
+        if not probe.done:
+            probe.interrupt(Trouble(probe.step, Reason.ADMIN_KICK, "interrupted"))
+        self._ends_of[id(probe)].rearm()
 
     def act(self, one: Host, deed: Callable[[Host], None]) -> None:
         """Do something to a host from outside, and move its timer."""
