@@ -9,6 +9,7 @@ import typer
 from ferrule import __version__
 from ferrule.cli.admin import kick, sessions, status
 from ferrule.cli.check_config import check_config
+from ferrule.cli.demo import demo
 from ferrule.cli.hash_password import hash_password
 from ferrule.cli.probe import probe
 from ferrule.cli.serve import serve
@@ -40,7 +41,7 @@ def main(
     pass
 
 
-for command in (serve, probe, status, sessions, kick, check_config, hash_password):
+for command in (serve, probe, status, sessions, kick, check_config, hash_password, demo):
     app.command()(command)
 
 if __name__ == "__main__":

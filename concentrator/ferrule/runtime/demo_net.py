@@ -1,8 +1,8 @@
 """Network namespaces of the demo's own: nameless, and gone with the last process inside.
 
-As root, or as anybody where the system lets users have namespaces of their own (user_namespaces(7)).
-A namespace is a file descriptor; what has to happen inside runs in a thread, or a child process,
-that has entered it. Linux only; needs no program but Python.
+As root, or as anybody where the system lets users have namespaces (user_namespaces(7)). A namespace
+is a file descriptor; what has to happen inside runs in a thread, or a child process, that has
+entered it. Linux only; needs no program but Python.
 """
 
 from __future__ import annotations

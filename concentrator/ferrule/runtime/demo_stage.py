@@ -167,9 +167,11 @@ class Stage:
         os.replace(draft, self.config)
 
     async def metrics(self) -> dict[str, float]:
-        """Every sample of /metrics, named as in the exposition format."""
+        """Every sample of /metrics, named as in the exposition format. Raises StageError."""
         async with aiohttp.ClientSession() as http, http.get(_url("/metrics")) as response:
             text = await response.text()
+            if response.status != 200:
+                raise StageError(f"/metrics: {response.status}\n{self.log_end()}")
         samples: dict[str, float] = {}
         for family in text_string_to_metric_families(text):
             for sample in family.samples:
