@@ -257,7 +257,7 @@ class IkeEndpoint:
         ipsec = self._table.ipsec.get(inbound_spi)
         if ipsec is None:
             return turn.effects
-        ipsec.peer.last_heard = now
+        ipsec.peer.last_heard = max(ipsec.peer.last_heard, now)
         sa = self._table.isakmp.get(ipsec.isakmp_sa)
         if sa is not None and ipsec.quick_mode is not None:
             quick = sa.quick_modes.get(ipsec.quick_mode)

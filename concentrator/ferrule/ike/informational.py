@@ -23,7 +23,7 @@ from ferrule.ike.iana import (
     notify_name,
 )
 from ferrule.ike.informational_send import notify_message
-from ferrule.ike.isakmp_sa import IsakmpSa, MainModeState, QuickModeState
+from ferrule.ike.isakmp_sa import IsakmpSa, MainModeState, QuickMode, QuickModeState
 from ferrule.ike.keys import hash_1
 from ferrule.ike.payloads import Delete, Notification, parse_payloads
 from ferrule.ike.phase1 import initial_contact, take_down
@@ -32,6 +32,7 @@ from ferrule.ike.protection import check_hash, decrypt, exchange_iv, parse_decry
 from ferrule.ike.turn import Received, Turn
 
 Handler: TypeAlias = Callable[[Turn, IsakmpSa, Received, Notification], None]
+_IN_PROGRESS: Final = frozenset({QuickModeState.AWAIT_SA, QuickModeState.AWAIT_HASH})
 
 
 def receive(turn: Turn, sa: IsakmpSa, path: Path, header: Header, message: bytes) -> None:
@@ -122,17 +123,22 @@ def _on_notification(turn: Turn, sa: IsakmpSa, received: Received, payload: Noti
         return
     detail = f"the peer says {notify_name(payload.kind)}"
     if payload.kind < FIRST_STATUS_TYPE:
-        waiting = [q for q in sa.quick_modes.values() if q.state is QuickModeState.AWAIT_SA]
-        named = [
-            quick
-            for quick in waiting
-            if quick.inbound_spi is not None and payload.spi == quick.inbound_spi.to_bytes(4, "big")
-        ]
-        if named or len(waiting) == 1:
-            # Most responders name their own idea of the SPI, or none.
-            quick_mode.fail(turn, sa, (named or waiting)[0], Reason.PEER_NOTIFY, detail)
+        quick = _refused_quick_mode(sa, payload.spi)
+        if quick is not None:
+            quick_mode.fail(turn, sa, quick, Reason.PEER_NOTIFY, detail)
             return
     turn.drop(received.path, Reason.PEER_NOTIFY, detail)
+
+
+def _refused_quick_mode(sa: IsakmpSa, spi: bytes) -> QuickMode | None:
+    """The one in progress that an error is about, by either SPI; or the only one, since many
+    implementations name no SPI."""
+    waiting = [q for q in sa.quick_modes.values() if q.state in _IN_PROGRESS]
+    for quick in waiting:
+        own = quick.inbound_spi.to_bytes(4, "big") if quick.inbound_spi is not None else b""
+        if spi in (own, quick.peer_spi) and spi:
+            return quick
+    return waiting[0] if len(waiting) == 1 else None
 
 
 # --- Delete --------------------------------------------------------------------------------
@@ -150,10 +156,14 @@ def _on_delete(turn: Turn, sa: IsakmpSa, received: Received, payload: Delete) ->
         turn.drop(received.path, Reason.CRITICAL_PAYLOAD, f"Delete of protocol {payload.protocol}")
 
 
-def _on_delete_ipsec(turn: Turn, sa: IsakmpSa, outbound_spi: int) -> None:
+def _on_delete_ipsec(turn: Turn, sa: IsakmpSa, spi: int) -> None:
+    """QUIRK(strongswan): names our own inbound SPI where it could not install its side."""
     if sa.peer is None:
         return
-    found = [i for i in sa.peer.ipsec.values() if i.outbound_spi == outbound_spi]
+    candidates = list(sa.peer.ipsec.values())
+    found = [i for i in candidates if i.outbound_spi == spi] or [
+        i for i in candidates if i.inbound_spi == spi
+    ]
     own = [ipsec for ipsec in found if ipsec.isakmp_sa == sa.id]
     for ipsec in (own or found)[:1]:
         remove(turn, ipsec, Reason.PEER_CLOSED, tell_peer=False)

@@ -23,7 +23,8 @@ from ferrule.ike.policy import Phase1Transform
 from ferrule.ike.proposals import Transform
 from ferrule.ike.vendor_ids import NATT_NONE
 
-SEEN_IDS_MAX: Final = 64
+SEEN_IDS_MAX: Final = 32
+QUICK_IDS_MAX: Final = 4096
 
 
 class Role(Enum):
@@ -114,7 +115,8 @@ class IsakmpSa:
     tries: int = 0
     # phase 2
     quick_modes: dict[int, QuickMode] = field(default_factory=dict)
-    seen_ids: dict[int, None] = field(default_factory=dict)
+    quick_ids: set[int] = field(default_factory=set)  # all that were used, so no replay starts one
+    seen_ids: dict[int, None] = field(default_factory=dict)  # of informational exchanges, the last
     dpd_sequence: int = 0
     dpd_tries: int = 0
     peer_dpd_sequence: int = -1
@@ -123,14 +125,11 @@ class IsakmpSa:
     def cookies(self) -> bytes:
         return self.icookie + self.rcookie
 
-    def remember_id(self, message_id: int) -> bool:
-        """False if the message id was used lately."""
-        if message_id in self.seen_ids:
-            return False
+    def remember_id(self, message_id: int) -> None:
+        """An informational exchange was authentic; its message id is used up for a while."""
         if len(self.seen_ids) >= SEEN_IDS_MAX:
             del self.seen_ids[next(iter(self.seen_ids))]
         self.seen_ids[message_id] = None
-        return True
 
 
 @dataclass(slots=True, eq=False)

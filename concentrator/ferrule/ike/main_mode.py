@@ -188,6 +188,9 @@ def refuse(turn: Turn, sa: IsakmpSa, received: Received, error: ProtocolError) -
     if sa.role is Role.INITIATOR:
         forget(turn, sa)
         return
+    if received.path.peer != sa.path.peer:
+        turn.table.forget_first(sa)
+        sa.path = received.path
     sa.state = MainModeState.FAILED
     sa.exchange = None
     sa.deadlines.set(TIMER_HALF_OPEN, turn.now + HALF_OPEN_SECONDS)
@@ -204,6 +207,8 @@ def on_clear_notification(turn: Turn, sa: IsakmpSa, path: Path, name: str) -> No
         turn.drop(path, Reason.UNENCRYPTED, name)
         return
     wrong_key = sa.state is MainModeState.AWAIT_ID_I
+    if sa.hint is not None:
+        return
     sa.hint = (Reason.WRONG_KEY if wrong_key else Reason.PEER_NOTIFY, f"the peer says {name}")
     sa.deadlines.set(TIMER_HALF_OPEN, turn.now + HINT_SECONDS)
     turn.table.rearm(sa)

@@ -176,7 +176,7 @@ def _authenticate(turn: Turn, sa: IsakmpSa, received: Received) -> tuple[Content
     if (len(message) - HEADER_OCTETS) % sa.cipher.info.block or len(message) == HEADER_OCTETS:
         raise Malformed(Reason.IKE_MALFORMED, "message 5 is no whole blocks")
     iv = first_iv(sa)
-    verdict = ProtocolError(Reason.WRONG_KEY, f"peer {sa.path.peer}")
+    verdict = ProtocolError(Reason.WRONG_KEY)
     for key in turn.policy.keys:
         skeyids, cipher_key = derive_keys(sa, key)
         plaintext, last_block = decrypt(sa.cipher, cipher_key, iv, message)

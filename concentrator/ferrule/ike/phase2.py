@@ -163,6 +163,17 @@ def activate(turn: Turn, sa: IsakmpSa, quick: QuickMode, ipsec: IpsecSa) -> None
             turn.now - quick.started,
         )
     )
+    _make_room(turn, sa)
+
+
+def _make_room(turn: Turn, sa: IsakmpSa) -> None:
+    """Too many pairs of one ISAKMP SA: the oldest goes. Only who completes a Quick Mode gets
+    here, so a replayed first message pushes nothing out."""
+    if sa.peer is None:
+        return
+    own = [i for i in sa.peer.ipsec.values() if i.isakmp_sa == sa.id and i.active]
+    for ipsec in own[: max(0, len(own) - turn.policy.ipsec_sas_max)]:
+        remove(turn, ipsec, Reason.PHASE2_LIMIT, tell_peer=True)
 
 
 def pfs_name(group: Group | None) -> str:

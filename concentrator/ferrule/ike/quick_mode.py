@@ -19,6 +19,7 @@ from ferrule.ike.header import Header
 from ferrule.ike.iana import Flag, ProtocolId
 from ferrule.ike.informational_send import notify_message
 from ferrule.ike.isakmp_sa import (
+    QUICK_IDS_MAX,
     IsakmpSa,
     MainModeState,
     QuickMode,
@@ -123,8 +124,10 @@ def receive(turn: Turn, sa: IsakmpSa, path: Path, header: Header, message: bytes
         raise ProtocolError(Reason.UNENCRYPTED, "Quick Mode")
     quick = sa.quick_modes.get(header.message_id)
     if quick is None:
-        if not header.message_id or header.message_id in sa.seen_ids:
+        if not header.message_id or header.message_id in sa.quick_ids:
             raise ProtocolError(Reason.UNEXPECTED_MESSAGE, "a message id that was used before")
+        if len(sa.quick_ids) >= QUICK_IDS_MAX:
+            raise ProtocolError(Reason.PHASE2_LIMIT, "too many Quick Modes under one ISAKMP SA")
         quick = QuickMode(header.message_id, Role.RESPONDER, turn.now, path)
         quick.iv = exchange_iv(sa, header.message_id)
     elif message_digest(message) == quick.last_received:
@@ -142,7 +145,7 @@ def receive(turn: Turn, sa: IsakmpSa, path: Path, header: Header, message: bytes
 
 def _enter(turn: Turn, sa: IsakmpSa, quick: QuickMode) -> None:
     """An authentic first message: from now on its message id is taken."""
-    sa.remember_id(quick.message_id)
+    sa.quick_ids.add(quick.message_id)
     if sa.peer is not None:
         sa.peer.last_heard = turn.now
     if len(sa.quick_modes) >= QUICK_MODES_MAX:

@@ -41,7 +41,6 @@ from ferrule.ike.phase2 import (
     install,
     keys_of,
     read_ids,
-    remove,
 )
 from ferrule.ike.proposals import Proposal
 from ferrule.ike.protection import check_hash, encrypt_message, hashed_body
@@ -94,7 +93,6 @@ def on_message_1(turn: Turn, sa: IsakmpSa, quick: QuickMode, received: Received)
     payloads += _nat_oa(contents, path, local_id)
     if shortened:
         payloads.append(_responder_lifetime(own_spi, seconds))
-    make_room(turn, sa)
     install(
         turn,
         sa,
@@ -166,15 +164,6 @@ def _nat_oa(contents: Contents, path: Path, local_id: Identification | None) -> 
         responder = local_id
     draft = received[0].draft
     return [NatOa(id_.kind, id_.data, draft) for id_ in (initiator, responder)]
-
-
-def make_room(turn: Turn, sa: IsakmpSa) -> None:
-    """One more IPsec SA: the oldest one of this ISAKMP SA goes if there are too many."""
-    if sa.peer is None:
-        return
-    own = [ipsec for ipsec in sa.peer.ipsec.values() if ipsec.isakmp_sa == sa.id]
-    for ipsec in own[: max(0, len(own) + 1 - turn.policy.ipsec_sas_max)]:
-        remove(turn, ipsec, Reason.PHASE2_LIMIT, tell_peer=True)
 
 
 def on_message_3(turn: Turn, sa: IsakmpSa, quick: QuickMode, received: Received) -> None:

@@ -130,3 +130,27 @@ def test_the_message_is_what_the_header_says() -> None:
     assert header.next_payload == PayloadType.SA
     assert (header.version, header.exchange, header.message_id) == (0x10, 2, 0)
     assert header.length == len(message)
+
+
+NIST = json.loads((Path(__file__).parents[2] / "vectors/ikev1_nist.json").read_text())
+
+
+@pytest.mark.parametrize("case", NIST["cases"], ids=lambda case: case["hash"])
+def test_nist_samples(case: dict[str, str]) -> None:
+    algorithm = Hash(case["hash"])
+
+    def octets(name: str) -> bytes:
+        return bytes.fromhex(case[name])
+
+    skeyid = skeyid_psk(algorithm, Secret(octets("psk")), octets("psk_ni"), octets("psk_nr"))
+    assert skeyid.reveal().hex() == case["psk_skeyid"]
+    keys = derive_skeyids(
+        algorithm,
+        Secret(octets("skeyid")),
+        octets("gxy"),
+        Cookie(octets("icookie")),
+        Cookie(octets("rcookie")),
+    )
+    assert keys.skeyid_d.reveal().hex() == case["skeyid_d"]
+    assert keys.skeyid_a.reveal().hex() == case["skeyid_a"]
+    assert keys.skeyid_e.reveal().hex() == case["skeyid_e"]
