@@ -99,8 +99,10 @@ class TakerOptions(OptionSet):
 
     @property
     def dns(self) -> tuple[IPv4Address, ...]:
-        servers = (self._wanted.get(kind) for kind in (IpcpOption.DNS1, IpcpOption.DNS2))
-        return tuple(IPv4Address(server) for server in servers if server and any(server))
+        kinds = (IpcpOption.DNS1, IpcpOption.DNS2)
+        servers = [self._wanted.get(kind, NOWHERE.packed) for kind in kinds]
+        # QUIRK(pppd): as a server with one DNS it gives the same one twice.
+        return tuple(IPv4Address(server) for server in dict.fromkeys(servers) if any(server))
 
     @property
     def wins(self) -> tuple[IPv4Address, ...]:

@@ -40,6 +40,7 @@ class LcpOptions(OptionSet):
         "_refused",
         "_rejected",
         "authenticator",
+        "declined",
         "magic",
         "method",
         "mru",
@@ -70,6 +71,7 @@ class LcpOptions(OptionSet):
         self._refused: set[str] = set()
         # What authenticates the peer (server), or ourselves (client; None: the peer asks nothing).
         self.method: str | None = self._policy.auth[0] if self.authenticator else None
+        self.declined = b""  # as a client: the method that the server wanted and we do not have
 
     def _new_magic(self) -> bytes:
         while not any(magic := self._entropy(4)):
@@ -162,6 +164,7 @@ class LcpOptions(OptionSet):
             return Ruling.REJECT  # nobody authenticates us to our clients but MS-CHAPv2's answer
         if _METHOD_OF.get(option.value) in self._policy.auth:
             return Ruling.ACCEPT
+        self.declined = option.value
         return Option(LcpOption.AUTHENTICATION, METHODS[self._policy.auth[0]])
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import assert_never
 
+from ferrule.core.reasons import Reason
 from ferrule.ppp.auth import Authenticator, Claim
 from ferrule.ppp.chap_authenticator import ChapAuthenticator
 from ferrule.ppp.chap_supplicant import ChapSupplicant
@@ -80,6 +81,9 @@ class Link(Phases):
             machine = ChapAuthenticator(method, self._policy, self._deadlines, self._entropy)
         self._authenticate_by(now, machine)
 
+    def _why_closed(self, text: str) -> tuple[Reason, str]:
+        return Reason.PEER_CLOSED, text
+
     def _on_claim(self, claim: Claim) -> None:
         self._asks += 1
         self._verifying = self._asks
@@ -129,6 +133,12 @@ class PeerLink(Phases):
         else:
             supplicant = ChapSupplicant(method, self._credentials, self._deadlines, self._entropy)
             self._authenticate_by(now, supplicant)
+
+    def _why_closed(self, text: str) -> tuple[Reason, str]:
+        declined = self._lcp.options.declined
+        if declined and self._auth is None:
+            return Reason.NO_AUTH_METHOD, f"the server wants method {declined.hex()}: {text}"
+        return Reason.PEER_CLOSED, text
 
     def _on_claim(self, claim: Claim) -> None:
         """A supplicant makes none."""

@@ -182,6 +182,10 @@ class Phases(ABC):
         """LCP is open."""
 
     @abstractmethod
+    def _why_closed(self, text: str) -> tuple[Reason, str]:
+        """The peer sent a Terminate-Request that says `text`."""
+
+    @abstractmethod
     def _on_claim(self, claim: Claim) -> None:
         """The peer gave a proof."""
 
@@ -253,7 +257,7 @@ class Phases(ABC):
         if packet.code == Code.TERMINATE_REQUEST:
             # The automaton would wait in Stopping for the peer's next words: there are none.
             self._send(protocol, Packet(Code.TERMINATE_ACK, packet.identifier, b""))
-            self._finish(*(self._failure or (Reason.PEER_CLOSED, lcp.readable(packet.data))))
+            self._finish(*(self._failure or self._why_closed(lcp.readable(packet.data))))
         elif self._phase is not Phase.TERMINATE:
             self._carry_lcp(now, self._lcp.receive(packet, now))
 

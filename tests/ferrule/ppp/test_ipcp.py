@@ -82,6 +82,9 @@ def test_the_taker_takes() -> None:
     assert options.rule(Option(DNS1, LOCAL.packed)) is Ruling.REJECT
     options.accept([Option(ADDRESS, LOCAL.packed)])
     assert options.peer == LOCAL
+    options.reset()
+    options.on_nak([Option(DNS1, DNS[0].packed), Option(DNS2, DNS[0].packed)])
+    assert options.dns == DNS[:1]
     with pytest.raises(Refused):
         options.on_reject([Option(ADDRESS, LEASED.packed)])
 

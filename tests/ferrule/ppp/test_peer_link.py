@@ -66,6 +66,18 @@ def test_a_server_that_insists_is_rejected() -> None:
     assert codes == [Code.CONFIGURE_NAK] * 5 + [Code.CONFIGURE_REJECT]
 
 
+def test_the_client_names_what_the_server_wanted() -> None:
+    """pppd: it takes our rejection, opens LCP without authentication, and then closes."""
+    server = Server(("mschapv2",))
+    server.give(LCP, 1, 1, auth_data(b"\xc2\x27"))
+    server.open_lcp(b"")
+    effects = server.give(LCP, Code.TERMINATE_REQUEST, 2, b"peer refused to authenticate")
+    (down,) = only(effects, LinkDown)
+    assert isinstance(down, LinkDown)
+    assert down.reason is Reason.NO_AUTH_METHOD
+    assert "c227" in down.detail
+
+
 def test_pap_is_sent_at_once() -> None:
     server = Server()
     effects = server.open_lcp(auth_data(METHODS["pap"]))
