@@ -38,7 +38,10 @@ REASON_OF: Final[Mapping[int, Reason]] = {
     646: Reason.USER_DISABLED,
     **{code: reason for reason, (code, _) in FAILURES.items()},
 }
-_FORGIVEN: Final = frozenset({Reason.WRONG_PASSWORD, Reason.UNKNOWN_USER})
+# All three alike: which of them it was would tell that a user exists.
+_FORGIVEN: Final = frozenset(
+    {Reason.WRONG_PASSWORD, Reason.UNKNOWN_USER, Reason.METHOD_NEEDS_OTHER_VERIFIER}
+)
 
 
 @dataclass(slots=True)

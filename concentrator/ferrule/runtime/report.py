@@ -48,10 +48,10 @@ class TelemetryReport:
             sessions=up,
             setting_up=gateway.site.calls - up,
             clients=len(gateway.clients),
-            half_open=sum(1 for sa in ike if not sa.established),
+            half_open=sum(sa.state != "up" for sa in ike),
             users=len(self._accounts.users),
             ready=self.ready,
-            isakmp_sas=Counter(sa.suite for sa in ike if sa.established),
+            isakmp_sas=Counter(sa.suite for sa in ike if sa.state == "up"),
             ipsec_sas=Counter(
                 suite for client in gateway.clients.values() for suite in client.ipsec_sas.values()
             ),

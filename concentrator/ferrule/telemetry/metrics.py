@@ -32,7 +32,7 @@ SETUP_BUCKETS: Final = (
     0.005, 0.01, 0.025, 0.05, 0.1, 0.2, 0.35, 0.5, 0.7, 1.0, 1.5, 2.5, 5.0, 10.0, 30.0
 )  # fmt: skip
 DURATION_BUCKETS: Final = (10.0, 60.0, 300.0, 1800.0, 3600.0, 4 * 3600.0, 8 * 3600.0, 86400.0)
-SETUP_STAGES: Final = ("phase1", "phase2", "l2tp", "lcp", "auth", "ipcp", "total")
+SETUP_STAGES: Final = ("phase1", "phase2", "l2tp", "auth", "ipcp", "total")
 AUTH_METHODS: Final = ("mschapv2", "mschapv1", "chap", "pap")
 WEAK_WORDS: Final = ("modp1024", "md5")  # in the names of suites
 SUITES_MAX: Final = 64
