@@ -55,7 +55,7 @@ class Tun:
         if not 0 < len(octets) <= _NAME_MAX or b"/" in octets:
             raise TunError(f"TUN device {name!r}: not a name of 1 to 15 octets")
         self.name: Final = name
-        self.unread = 0  # packets that were lost because the read failed
+        self.gone = False  # somebody deleted the device: nothing will come any more
         self.unwritten = 0  # packets that the host did not take
         try:
             self._fd = os.open(DEVICE, os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC)
@@ -100,15 +100,18 @@ class Tun:
         return self._fd
 
     def read(self, receive: Callable[[bytes], None], most: int) -> int:
-        """Hand up to `most` waiting packets to `receive`; returns how many there were."""
+        """Hand up to `most` waiting packets to `receive`; returns how many there were.
+
+        Sets `gone` if the device was deleted: the descriptor stays readable then, for ever.
+        """
         descriptor, skip = self._fd, len(self._header)
         for count in range(most):
             try:
                 packet = os.read(descriptor, _OCTETS_MAX)
             except BlockingIOError:
                 return count
-            except OSError:  # EBADFD: the link is down
-                self.unread += 1
+            except OSError:  # EBADFD
+                self.gone = True
                 return count
             receive(packet[skip:] if skip else packet)
         return most
@@ -117,7 +120,7 @@ class Tun:
         """Give one IP packet to the host. What it does not take is counted in `unwritten`."""
         try:
             os.write(self._fd, self._header + packet)
-        except OSError:  # EIO: the link is down; EAGAIN, ENOBUFS: no room; EINVAL: not IP
+        except OSError:  # EIO: the link is down, EBADFD: gone, EAGAIN: no room, EINVAL: not IP
             self.unwritten += 1
 
     def close(self) -> None:

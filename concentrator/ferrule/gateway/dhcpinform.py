@@ -96,7 +96,7 @@ def build_dhcpack(
     values = {
         SUBNET_MASK: b"\xff\xff\xff\xff",
         DNS: b"".join(address.packed for address in dns),
-        DOMAIN: domain.encode("idna") if domain else b"",
+        DOMAIN: _domain_octets(domain),
         WINS: b"".join(address.packed for address in wins),
         ROUTES: build_routes(routes, server),
         MICROSOFT_ROUTES: build_routes(routes, server),
@@ -125,6 +125,14 @@ def build_dhcpack(
     )
     message = (fixed + options + bytes((_END,))).ljust(_LEAST_OCTETS, b"\0")
     return _build_packet(server.packed, inform.address.packed, message)
+
+
+def _domain_octets(domain: str) -> bytes:
+    """Option 15 (RFC 2132 3.17); empty for what is no domain name, so that it is left out."""
+    try:
+        return domain.encode("idna")
+    except UnicodeError:
+        return b""
 
 
 def build_routes(routes: tuple[IPv4Network, ...], router: IPv4Address) -> bytes:

@@ -47,7 +47,8 @@ def check_both_ways(tun: Tun) -> None:
         assert packet[28:] == b"question"
         tun.write(udp(FAR, HERE, b"answer", ports=(53, 5000)))
         assert host.recvfrom(100) == (b"answer", (FAR, 53))
-    assert (tun.unread, tun.unwritten) == (0, 0)
+    assert not tun.gone
+    assert tun.unwritten == 0
 
 
 def refusal(name: str) -> str:
@@ -87,6 +88,18 @@ def a_link_that_is_down_loses_packets_but_raises_nothing() -> None:
         tun.write(b"\x99 is no IP")
         assert tun.unwritten == 3
         assert tun.read(lambda packet: None, 64) == 0
+        assert not tun.gone
+
+
+def a_device_that_was_deleted_is_told() -> None:
+    with Tun(NAME) as tun:
+        link_up()
+        with IPRoute() as netlink:
+            netlink.link("del", ifname=NAME)
+        assert tun.read(lambda packet: None, 64) == 0
+        assert tun.gone
+        tun.write(udp(FAR, HERE, b"x"))
+        assert tun.unwritten == 1
 
 
 def persistent_devices_are_taken_as_they_are() -> None:
@@ -126,6 +139,7 @@ def without_the_capability_the_remedy_is_named() -> None:
         packets_go_both_ways,
         a_batch_is_bounded,
         a_link_that_is_down_loses_packets_but_raises_nothing,
+        a_device_that_was_deleted_is_told,
         persistent_devices_are_taken_as_they_are,
         an_open_device_is_in_use,
         another_kind_of_interface_is_no_tun,

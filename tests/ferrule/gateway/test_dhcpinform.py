@@ -156,6 +156,19 @@ def test_what_is_not_configured_is_left_out(changes: dict[str, object], missing:
     assert not missing & dict(options_of(ask(**changes))).keys()
 
 
+@pytest.mark.parametrize(
+    ("domain", "value"),
+    [
+        ("corp.example", b"corp.example"),
+        ("bücher.example", b"xn--bcher-kva.example"),
+        ("a..b", None),
+        ("x" * 64 + ".example", None),
+    ],
+)
+def test_domains(domain: str, value: bytes | None) -> None:
+    assert dict(options_of(ask(domain=domain))).get(15) == value
+
+
 def test_wins_servers() -> None:
     ack = build_dhcpack(parse_dhcpinform(inform()), server=SERVER, wins=DNS)
     assert dict(options_of(ack))[44] == DNS[0].packed + DNS[1].packed
