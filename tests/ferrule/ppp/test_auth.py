@@ -145,10 +145,10 @@ def test_denied_with_and_without_retries(method: str, states: list[AuthState]) -
         (Reason.USER_EXPIRED, False),
         (Reason.LOCKED_OUT, False),
         (Reason.TOO_MANY_SESSIONS, False),
-        (Reason.METHOD_NEEDS_OTHER_VERIFIER, False),
+        (Reason.METHOD_NEEDS_OTHER_VERIFIER, True),  # as for a name that does not exist
     ],
 )
-def test_only_what_typing_again_can_mend_is_forgiven(reason: Reason, forgiven: bool) -> None:
+def test_what_may_be_tried_again(reason: Reason, forgiven: bool) -> None:
     stand = Stand("mschapv2")
     stand.fire(T.PROOF)
     stand.machine.judge(Denied(reason), 1.0)
