@@ -231,15 +231,12 @@ def ike_phase2(data: bytes) -> None:
                     sa, ExchangeType.QUICK_MODE, message_id, first, rest, iv
                 )
                 effects = ike.receive(path, message, now)
-            case 5:
-                message = build_message(
-                    sa.icookie, sa.rcookie, first, 5, Flag.ENCRYPTION, message_id, rest
-                )
+            case 5 | 6:
+                flags = Flag.ENCRYPTION if choice & 1 else 0
+                message = build_message(sa.icookie, sa.rcookie, first, 5, flags, message_id, rest)
+                before = _standing(ike)
                 effects = ike.receive(path, message, now)
-            case 6:
-                message = build_message(sa.icookie, sa.rcookie, first, 5, 0, message_id, rest)
-                effects = ike.receive(path, message, now)
-                assert any(v.state == "up" for v in ike.sas()), "a forged message ended an SA"
+                assert _standing(ike) == before, "a forged message changed what stands"
             case _:
                 now, effects = pass_time(ike, now)
         _check(ike, effects, len(message))
@@ -248,6 +245,10 @@ def ike_phase2(data: bytes) -> None:
             ike.heard(spi, now)
             ike.rekey_ipsec_sa(spi, now)
     ike.close(Reason.SERVER_SHUTDOWN, now)
+
+
+def _standing(ike: IkeEndpoint) -> list[tuple[object, ...]]:
+    return [(view.isakmp_sa, view.state, view.path, view.ipsec_sas) for view in ike.sas()]
 
 
 def hash_and_chain(payloads: list[Payload]) -> bytes:
