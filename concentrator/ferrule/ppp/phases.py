@@ -10,14 +10,13 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
-from enum import Enum
 from typing import Final, TypeAlias, TypeVarTuple, assert_never
 
 from ferrule.core.deadlines import Deadline, Deadlines
 from ferrule.core.errors import ProtocolError
 from ferrule.core.reasons import Reason
 from ferrule.core.tables import Row, TransitionTable, Verdict
-from ferrule.ppp import auth, ccp, lcp
+from ferrule.ppp import auth, ccp, ipcp, lcp
 from ferrule.ppp.auth import Authenticator, AuthOutput, Claim, Failed, Passed, Supplicant
 from ferrule.ppp.budget import Budget
 from ferrule.ppp.effects import (
@@ -33,15 +32,18 @@ from ferrule.ppp.effects import (
     SendPpp,
 )
 from ferrule.ppp.frame import Protocol, build_frame, parse_frame
-from ferrule.ppp.ipcp_options import NOWHERE, GiverOptions, TakerOptions
+from ferrule.ppp.ipcp import Granted, Ipcp, IpcpOutput
+from ferrule.ppp.ipcp_options import GiverOptions, TakerOptions
 from ferrule.ppp.lcp import Identified, Lcp, LcpOutput, ProtocolRejected
 from ferrule.ppp.lcp_options import LcpOptions
-from ferrule.ppp.negotiation import Layer, Negotiation, Output
+from ferrule.ppp.negotiation import Layer
 from ferrule.ppp.options import Refused
 from ferrule.ppp.packet import Code, Packet, build_packet, parse_packet
+from ferrule.ppp.phase import ARRIVALS, Arrival, Phase
 from ferrule.ppp.policy import PppPolicy
 
-IPCP_RESTART: Final = "ipcp-restart"
+__all__ = ["DISPATCH", "Phase", "Phases"]
+
 _ESTABLISHING: Final = "lcp"  # these three bound a whole phase
 _AUTHENTICATING: Final = "auth"
 _NETWORKING: Final = "ipcp"
@@ -49,39 +51,6 @@ _LINGERING: Final = "linger"
 LINGER_SECONDS: Final = 1.0
 
 Ts = TypeVarTuple("Ts")
-
-
-class Phase(Enum):
-    """RFC 1661 3.2 to 3.7. OVER: `LinkDown` was said."""
-
-    DEAD = "dead"
-    ESTABLISH = "establish"
-    AUTHENTICATE = "authenticate"
-    NETWORK = "network"
-    TERMINATE = "terminate"  # authentication failed; the peer may read why, and close
-    OVER = "over"
-
-
-class Arrival(Enum):
-    """What a frame is for."""
-
-    LCP = "LCP"
-    PAP = "PAP"
-    CHAP = "CHAP"
-    IPCP = "IPCP"
-    CCP = "CCP"
-    IP = "IP"
-    OTHER = "other"
-
-
-_ARRIVALS: Final[Mapping[int, Arrival]] = {
-    Protocol.LCP: Arrival.LCP,
-    Protocol.PAP: Arrival.PAP,
-    Protocol.CHAP: Arrival.CHAP,
-    Protocol.IPCP: Arrival.IPCP,
-    Protocol.CCP: Arrival.CCP,
-    Protocol.IP: Arrival.IP,
-}
 
 
 class Phases(ABC):
@@ -94,11 +63,8 @@ class Phases(ABC):
         "_entropy",
         "_failure",
         "_ipcp",
-        "_ipcp_heard",
-        "_ipcp_options",
         "_lcp",
         "_lcp_heard",
-        "_network",
         "_phase",
         "_policy",
         "_rejects",
@@ -116,15 +82,13 @@ class Phases(ABC):
         options = LcpOptions(policy, entropy, authenticator=authenticator)
         self._lcp = Lcp(policy, options, self._deadlines)
         self._auth: Authenticator | Supplicant | None = None
-        self._ipcp: Negotiation | None = None
-        self._ipcp_options: GiverOptions | TakerOptions | None = None
+        self._ipcp: Ipcp | None = None
         self._effects: list[PppEffect] = []
         self._failure: tuple[Reason, str] | None = None  # of the last attempt to authenticate
-        self._network = False  # NetworkUp was said
-        self._lcp_heard = self._ipcp_heard = False
+        self._lcp_heard = False
         self._started = 0.0
         self._rejects = Budget(burst=16, per_second=1)
-        self._restarts = Budget(burst=16, per_second=0.1)  # of LCP or IPCP once it was open
+        self._restarts = Budget(burst=16, per_second=0.1)  # of LCP once it was open
 
     @property
     def phase(self) -> Phase:
@@ -211,12 +175,12 @@ class Phases(ABC):
     def _establish(self, now: float) -> None:
         self._phase = Phase.ESTABLISH
         self._started = now
-        self._lcp_heard = self._ipcp_heard = False
+        self._lcp_heard = False
         self._deadlines.set(_ESTABLISHING, now + self._policy.lcp_seconds)
 
     def _dispatch(self, now: float, frame: bytes) -> None:
         protocol, information = parse_frame(frame)
-        arrival = _ARRIVALS.get(protocol, Arrival.OTHER)
+        arrival = ARRIVALS.get(protocol, Arrival.OTHER)
         row = DISPATCH.lookup(self._phase, arrival)
         if isinstance(row, Verdict):
             self._drop(Reason.PPP_PHASE, f"{protocol:#06x} in phase {self._phase.value}")
@@ -287,11 +251,12 @@ class Phases(ABC):
         """The peer negotiates LCP again: everything above starts anew (RFC 1661 3.4)."""
         if not self._restarts.spend(now):
             raise Refused(Reason.LCP_NO_CONVERGENCE, "the peer starts LCP again and again")
-        self._leave_network(Reason.PPP_RENEGOTIATED)
+        if self._ipcp is not None and self._ipcp.up:
+            self._effects.append(NetworkDown(Reason.PPP_RENEGOTIATED))
         self._auth = None
         self._ipcp = None
         self._failure = None
-        for name in (lcp.ECHO, auth.RESTART, IPCP_RESTART, _AUTHENTICATING, _NETWORKING):
+        for name in (lcp.ECHO, auth.RESTART, ipcp.RESTART, _AUTHENTICATING, _NETWORKING):
             self._deadlines.clear(name)
         self._forget_questions()
         self._establish(now)
@@ -371,74 +336,49 @@ class Phases(ABC):
         self._enter_network(now, username)
 
     def _open_ipcp(self, now: float, options: GiverOptions | TakerOptions) -> None:
-        self._ipcp_options = options
-        self._ipcp = Negotiation(options, self._deadlines, IPCP_RESTART)
+        self._ipcp = Ipcp(options, self._deadlines)
         self._carry_ipcp(now, self._ipcp.open(now))
 
     def _on_ipcp(self, now: float, protocol: int, information: bytes) -> None:
         del protocol
         packet = parse_packet(information)
-        self._ipcp_heard = True
         if self._ipcp is None:
             self._hold_ipcp(packet)
-            return
-        closing = packet.code == Code.TERMINATE_REQUEST
-        reason = Reason.PEER_CLOSED if closing else Reason.PPP_RENEGOTIATED
-        self._carry_ipcp(now, self._ipcp.receive(packet, now), reason)
+        else:
+            self._carry_ipcp(now, self._ipcp.receive(packet, now))
 
-    def _carry_ipcp(
-        self, now: float, outputs: list[Output], reason: Reason = Reason.PPP_RENEGOTIATED
-    ) -> None:
+    def _carry_ipcp(self, now: float, outputs: list[IpcpOutput]) -> None:
         for output in outputs:
             match output:
                 case Packet():
                     self._send(Protocol.IPCP, output)
-                case Layer.UP:
-                    self._on_ipcp_up(now)
-                case Layer.DOWN:
-                    if not self._restarts.spend(now):
-                        raise Refused(Reason.IPCP_NO_CONVERGENCE, "IPCP starts again and again")
-                    self._leave_network(reason)
+                case Granted():
+                    self._deadlines.clear(_NETWORKING)
+                    self._effects.append(self._network_up(now, output))
+                case NetworkDown():
                     self._deadlines.set(_NETWORKING, now + self._policy.ipcp_seconds)
-                case Layer.FINISHED:
-                    self._on_ipcp_timeout(now)
-                case Layer.STARTED:
-                    pass
+                    self._effects.append(output)
                 case _:
                     assert_never(output)
 
-    def _on_ipcp_up(self, now: float) -> None:
-        options = self._ipcp_options
-        if options is None:
-            return
-        if NOWHERE in (options.local, options.peer) and isinstance(options, TakerOptions):
-            raise Refused(Reason.IPCP_NO_CONVERGENCE, "the server gives no address")
-        self._deadlines.clear(_NETWORKING)
-        self._network = True
-        policy, granted = self._policy, self._lcp.options
-        self._effects.append(
-            NetworkUp(
-                local=options.local,
-                peer=options.peer,
-                dns=options.dns,
-                wins=options.wins,
-                mru=min(granted.peer_mru, policy.mtu_max),
-                compress_protocol=policy.compress_header and granted.peer_pfc,
-                compress_address=policy.compress_header and granted.peer_acfc,
-                seconds=now - self._started,
-            )
+    def _network_up(self, now: float, granted: Granted) -> NetworkUp:
+        policy, agreed = self._policy, self._lcp.options
+        return NetworkUp(
+            local=granted.local,
+            peer=granted.peer,
+            dns=granted.dns,
+            wins=granted.wins,
+            mru=min(agreed.peer_mru, policy.mtu_max),
+            compress_protocol=policy.compress_header and agreed.peer_pfc,
+            compress_address=policy.compress_header and agreed.peer_acfc,
+            seconds=now - self._started,
         )
-
-    def _leave_network(self, reason: Reason) -> None:
-        if self._network:
-            self._network = False
-            self._effects.append(NetworkDown(reason))
 
     def _on_ipcp_timeout(self, now: float) -> None:
         del now
-        if self._ipcp_heard:
-            raise Refused(Reason.IPCP_NO_CONVERGENCE, "IPCP was not open in time")
-        raise Refused(Reason.IPCP_TIMEOUT, "no IPCP packet came")
+        if self._ipcp is None:
+            raise Refused(Reason.IPCP_TIMEOUT, "no address was found in time")
+        raise self._ipcp.give_up()
 
     def _on_ccp(self, now: float, protocol: int, information: bytes) -> None:
         match ccp.refuse(parse_packet(information)):
@@ -470,7 +410,7 @@ class Phases(ABC):
     def _on_ipcp_restart(self, now: float) -> None:
         if self._ipcp is None:
             return
-        if not self._ipcp_heard and isinstance(self._auth, Authenticator):
+        if not self._ipcp.heard and isinstance(self._auth, Authenticator):
             # A pppd whose Success got lost drops our IPCP for good and never asks again.
             for packet in self._auth.remind():
                 self._send(self._auth.protocol, packet)
@@ -487,7 +427,7 @@ _TIMERS: Final[Mapping[str, Callable[[Phases, float], None]]] = {
     lcp.RESTART: Phases._on_lcp_restart,
     lcp.ECHO: Phases._on_echo,
     auth.RESTART: Phases._on_auth_restart,
-    IPCP_RESTART: Phases._on_ipcp_restart,
+    ipcp.RESTART: Phases._on_ipcp_restart,
     _ESTABLISHING: Phases._on_lcp_timeout,
     _AUTHENTICATING: Phases._on_auth_timeout,
     _NETWORKING: Phases._on_ipcp_timeout,

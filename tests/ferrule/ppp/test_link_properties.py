@@ -24,7 +24,7 @@ from ferrule.ppp.effects import (
 from ferrule.ppp.frame import Protocol
 from ferrule.ppp.link import Link, PeerLink
 from ferrule.ppp.packet import Option, build_options
-from ferrule.ppp.phases import Phase
+from ferrule.ppp.phase import Phase
 from ferrule.ppp.policy import METHODS, PppPolicy
 from support.ppp import (
     DNS,

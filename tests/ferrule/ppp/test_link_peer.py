@@ -15,7 +15,7 @@ from ferrule.ppp.effects import (
 from ferrule.ppp.frame import Protocol
 from ferrule.ppp.link import PeerLink
 from ferrule.ppp.packet import Code, Packet
-from ferrule.ppp.phases import Phase
+from ferrule.ppp.phase import Phase
 from ferrule.ppp.policy import METHODS, PppPolicy
 from support.ppp import DNS, LEASED, LOCAL, credentials, entropy_of, frame_of, only, sent
 
