@@ -7,7 +7,6 @@ in, messages out. Data messages have nothing to do with it.
 
 from __future__ import annotations
 
-from collections import deque
 from dataclasses import dataclass, field
 from itertools import chain
 from typing import Final
@@ -78,8 +77,8 @@ class Channel:
         self._ns = 0  # of the next new message
         self._nr = 0  # expected next
         self._early: dict[int, Incoming] = {}
-        self._in_flight: deque[Outgoing] = deque()
-        self._waiting: deque[Outgoing] = deque()
+        self._in_flight: list[Outgoing] = []  # short, and lists are small
+        self._waiting: list[Outgoing] = []
         self._owes_ack = False
         self._retries = 0
         self._due: float | None = None
@@ -149,7 +148,7 @@ class Channel:
         while self._waiting and len(self._in_flight) < min(self._cwnd, self.peer_window):
             if not self._in_flight:
                 self._start_cycle(now)
-            message = self._waiting.popleft()
+            message = self._waiting.pop(0)
             message.sent = True
             self._in_flight.append(message)
             sent.append(self._frame(message))
@@ -174,8 +173,8 @@ class Channel:
         # in flight behind the lost message waits again and is repeated as the window opens.
         self._ssthresh = max(1, min(self._cwnd, self.peer_window) // 2)
         self._cwnd, self._cwnd_credit = 1, 0
-        while len(self._in_flight) > 1:
-            self._waiting.appendleft(self._in_flight.pop())
+        self._waiting[:0] = self._in_flight[1:]
+        del self._in_flight[1:]
         self._due = now + WAITS_SECONDS[self._retries]
         return [self._frame(self._in_flight[0])]
 
@@ -206,7 +205,7 @@ class Channel:
         if not count:
             return False
         for _ in range(count):
-            (self._in_flight or self._waiting).popleft()
+            (self._in_flight or self._waiting).pop(0)
         self._retries = 0
         self._due = None
         if self._in_flight:

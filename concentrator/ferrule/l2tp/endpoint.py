@@ -42,7 +42,11 @@ class SessionView:
 
 
 class L2tpEndpoint:
-    """Octets in, effects out. No call raises for anything that a peer can send."""
+    """Octets in, effects out. No call raises for anything that a peer can send.
+
+    Every tunnel and session ends in TunnelDown or SessionDown, those too that never came up: a
+    refused SCCRQ is a TunnelDown. A refused call is only a L2tpDropped.
+    """
 
     __slots__ = ("_entropy", "_policy", "_requests", "_tunnels")
 
@@ -106,7 +110,7 @@ class L2tpEndpoint:
     def heard(self, now: float) -> None:
         """Authenticated traffic of any kind came from the peer: no Hello is needed yet."""
         for tunnel in self._tunnels.values():
-            tunnel.heard_at = now
+            tunnel.heard_at = max(tunnel.heard_at, now)
 
     def open_tunnel(self, now: float) -> list[L2tpEffect]:
         """LAC: ends in TunnelUp or TunnelDown."""

@@ -382,14 +382,12 @@ class Tunnel:
         )
 
     def _goodbye(self, why: Ending, now: float) -> list[TunnelOutput]:
-        """StopCCN. A tunnel that never left IDLE is a refusal: the outside hears a drop."""
-        refused = self.state is TunnelState.IDLE
+        """StopCCN; also for a tunnel that was only made to refuse its SCCRQ."""
         code = code_for(Closes.TUNNEL, why.reason)
         told = f"we sent {describe(Closes.TUNNEL, code)}"
         detail = f"{why.detail}; {told}" if why.detail else told
         said = Say(0, StopCcn(self.tunnel, code))
-        ended = self._end(why.reason, detail, TunnelState.CLOSING, now)
-        return [said, *([L2tpDropped(why.reason, detail)] if refused else ended)]
+        return [said, *self._end(why.reason, detail, TunnelState.CLOSING, now)]
 
     def _end(
         self, reason: Reason, detail: str, state: TunnelState, now: float
