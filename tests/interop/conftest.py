@@ -158,15 +158,22 @@ def libreswan(_alice: Client, laboratory: Laboratory) -> Iterator[Client]:
     laboratory.nat.reset()
     _alice.move(laboratory, "lan")
     _alice.use(Libreswan)
-    yield _alice
-    _alice.reset()
+    yield from _reset_after(_alice, laboratory)
 
 
 def _fresh(client: Client, laboratory: Laboratory) -> Iterator[Client]:
     client.use(StrongSwan)
     client.move(laboratory, "wan")
+    yield from _reset_after(client, laboratory)
+
+
+def _reset_after(client: Client, laboratory: Laboratory) -> Iterator[Client]:
+    """Hand a client out; then keep its journal and bring it back to nothing."""
+    mark = client.guest.mark()
     yield client
     client.reset()
+    with (laboratory.folder / f"{client.guest.name}.journal").open("a") as file:
+        file.write(f"=== {os.environ.get('PYTEST_CURRENT_TEST')}\n{client.guest.journal(mark)}\n")
 
 
 @pytest.fixture

@@ -54,13 +54,14 @@ def test_weak_group(server: Server, behind_nat: Client, timings: Timings) -> Non
 
 
 def test_wrong_key(server: Server, behind_nat: Client, timings: Timings) -> None:
+    """strongSwan prints the notify but waits on: with two keys nothing can be proven to it."""
     refused(
         behind_nat,
         server,
         timings,
         stage="phase1",
         reason="wrong_key",
-        told="INVALID_HASH_INFORMATION|INVALID_HASH|AUTHENTICATION_FAILED|PAYLOAD_MALFORMED",
+        told=r"parsed INFORMATIONAL_V1 request \d+ \[ N\(AUTH_FAILED\) \]",
         psk="not-the-key",
     )
 
@@ -84,7 +85,7 @@ def test_no_phase2_proposal(server: Server, behind_nat: Client, timings: Timings
         ("alice", "wrong", "wrong_password", 691),
         ("nobody", "whatever", "unknown_user", 691),
         ("disabled", None, "user_disabled", 647),
-        ("expired", None, "user_expired", 647),
+        ("expired", None, "user_expired", 648),
     ],
 )
 def test_account(

@@ -37,7 +37,7 @@ CONFIGURATION: dict[str, Any] = {
 
 def profile_of(user: str, **changes: Any) -> Profile:
     """What a user types in, with changes."""
-    return Profile(psk=PSK, user=user, password=PASSWORDS[user]).but(**changes)
+    return Profile(psk=PSK, user=user, password=PASSWORDS.get(user, "")).but(**changes)
 
 
 class Timings:
