@@ -12,7 +12,13 @@ from typing import assert_never
 from ferrule.core.deadlines import Deadline
 from ferrule.core.ids import ClientId, IsakmpSaId, Path, SessionId, Spi, TunnelId
 from ferrule.core.reasons import Reason
+from ferrule.crypto.suites import EspSuite
 from ferrule.dataplane.interface import LinkSpec
+from ferrule.esp.overhead import (
+    L2TP_DATA_HEADER_OCTETS,
+    L2TP_SEQUENCED_HEADER_OCTETS,
+    inner_mtu,
+)
 from ferrule.gateway import effects as g
 from ferrule.gateway.call import Call
 from ferrule.gateway.settings import SessionKey, Site
@@ -41,9 +47,8 @@ class Client:
         self.identity = origin.identity
         self.origin = origin
         self.isakmp_sas: set[IsakmpSaId] = set()
-        self.ipsec_sas: dict[Spi, str] = {}  # inbound SPI -> suite, installed
+        self.ipsec_sas: dict[Spi, EspSuite] = {}  # by inbound SPI, the newest last
         self.phase2_suite = ""
-        self.inner_mtu = site.settings.mtu
         self.calls: dict[tuple[TunnelId, SessionId], Call] = {}
         self.closing_at: float | None = None
         self.lost = Reason.PEER_CLOSED  # why the last of its SAs went
@@ -195,7 +200,7 @@ class Client:
             started=origin.started if not self.calls else now,
             stages={**origin.stages, "l2tp": seconds},
         )
-        call = Call(key, site, facts, self.inner_mtu)
+        call = Call(key, site, facts, self._inner_mtu(up.sequencing))
         self.calls[(up.tunnel, up.session)] = call
         site.calls += 1
         link = LinkSpec(
@@ -206,6 +211,16 @@ class Client:
         )
         out: list[g.GatewayEffect] = [g.AddLink(link), g.StageDone("l2tp", seconds)]
         return out + self._after(call, call.start(now), now)
+
+    def _inner_mtu(self, sequencing: bool) -> int:
+        """What fits into an outer packet, with the overhead of the newest SA's algorithms."""
+        settings = self._site.settings
+        header = L2TP_SEQUENCED_HEADER_OCTETS if sequencing else L2TP_DATA_HEADER_OCTETS
+        sizes = [
+            inner_mtu(settings.outer_mtu, suite, l2tp_header=header)
+            for suite in self.ipsec_sas.values()
+        ]
+        return min([settings.mtu, *sizes[-1:]])
 
     # --- the end of a call
 

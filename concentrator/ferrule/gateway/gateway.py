@@ -14,7 +14,6 @@ from ferrule.core.deadlines import DeadlineQueue
 from ferrule.core.ids import ClientId, IsakmpSaId, Path, Spi
 from ferrule.core.reasons import Reason
 from ferrule.dataplane import interface as plane
-from ferrule.esp.overhead import inner_mtu
 from ferrule.gateway import dhcpinform
 from ferrule.gateway import effects as g
 from ferrule.gateway.call import Call
@@ -66,7 +65,7 @@ class Gateway:
                 effects = self._translate(self.ike.rekey_ipsec_sa(punt.inbound_spi, now), now)
                 return self._settle(effects, now)
             case plane.UnknownSpi():
-                return [g.Dropped(Reason.UNKNOWN_SPI, f"{punt.spi:08x} from {punt.path.peer}")]
+                return []  # the plane counted it; with replicas it will be relayed
             case _:
                 client = self.clients.get(punt.client)
                 if client is None:
@@ -151,8 +150,7 @@ class Gateway:
             case plane.DhcpInform():
                 return self._on_dhcp_inform(client, punt)
             case plane.UnknownSession():
-                detail = f"data for tunnel {punt.tunnel} session {punt.session}"
-                return [g.Dropped(Reason.L2TP_UNKNOWN_SESSION, detail)]
+                return []  # the plane counted it; the peer's own timers end its stale session
             case _:
                 assert_never(punt)
 
@@ -180,6 +178,7 @@ class Gateway:
             routes=settings.routes,
             dns=settings.dns,
             domain=settings.domain,
+            wins=settings.wins,
         )
         if reply is None:
             return []
@@ -311,9 +310,7 @@ class Gateway:
         if client is None:
             return []
         self._by_spi[install.inbound_spi] = client.id
-        client.ipsec_sas[install.inbound_spi] = str(install.suite)
-        settings = self.site.settings
-        client.inner_mtu = min(settings.mtu, inner_mtu(settings.outer_mtu, install.suite))
+        client.ipsec_sas[install.inbound_spi] = install.suite
         return [
             g.InstallSa(
                 plane.SaSpec(

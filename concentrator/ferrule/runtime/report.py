@@ -53,7 +53,9 @@ class TelemetryReport:
             ready=self.ready,
             isakmp_sas=Counter(sa.suite for sa in ike if sa.state == "up"),
             ipsec_sas=Counter(
-                suite for client in gateway.clients.values() for suite in client.ipsec_sas.values()
+                str(suite)
+                for client in gateway.clients.values()
+                for suite in client.ipsec_sas.values()
             ),
             pools=self._accounts.pool_use(),
             receive_buffers=self._receive_buffers,

@@ -47,6 +47,7 @@ class Server:
         self._log = structlog.get_logger("ferrule")
         self._started = time.monotonic()
         self._stop = asyncio.Event()
+        self._failure = ""
         self._reload_lock = asyncio.Lock()
 
     # --- life
@@ -111,6 +112,8 @@ class Server:
             )
             await self._stop.wait()
             await self._say_goodbye()
+        if self._failure:
+            raise OSError(self._failure)
 
     def _open_port(
         self, stack: contextlib.AsyncExitStack, host: str, number: int, natt: bool
@@ -184,8 +187,18 @@ class Server:
 
     def _read_tun(self) -> None:
         self._tun.read(self._plane.transmit_ip, _BATCH)
+        if self._tun.gone:
+            self._fail(f"the TUN device {self._tun.name} was deleted")
         if self._driver.pending:
             self._driver.drain()
+
+    def _fail(self, why: str) -> None:
+        """Stop, say goodbye, and end with an error: what is needed to go on is gone."""
+        if not self._failure:
+            self._failure = why
+            self._log.error("can't go on", cause=why)
+            asyncio.get_running_loop().remove_reader(self._tun.fileno())
+            self._stop.set()
 
     def _transmit(self, path: NetPath, data: bytes) -> None:
         self._ports[path.natt].send(path, data)
