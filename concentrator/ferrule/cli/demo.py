@@ -92,8 +92,8 @@ def demo(
         raise typer.Exit(1) from error
     console.print(
         f"\n[bold green]All of it worked[/bold green], in {time.monotonic() - began:.1f} s; "
-        "nothing is left behind.\nNext: examples/gateway.yaml is a gateway's whole configuration, "
-        "docs/connect.md connects real clients."
+        "nothing is left behind.\n"
+        "Next: examples/gateway.yaml is a whole configuration; docs/connect.md is for clients."
     )
 
 
@@ -294,7 +294,7 @@ class _Play:
         metrics = await self._stage.metrics()
         for name in _METRICS:
             if name in metrics:
-                self._console.print(f"   {escape(f'{name:<66}')} {metrics[name]:>14,.0f}")
+                self._console.print(f"   {metrics[name]:>12,.0f}  {escape(name)}", soft_wrap=True)
         setups = metrics['ferrule_setups_total{outcome="up"}']
         _expect(setups == len(USERS), f"{setups:.0f} set-ups were counted")
         _expect(metrics["ferrule_bugs_total"] == 0, "the gateway met a bug")
