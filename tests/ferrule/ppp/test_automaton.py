@@ -1,11 +1,30 @@
 from __future__ import annotations
 
 import itertools
+import json
+from pathlib import Path
 
 import pytest
 
 from ferrule.core.tables import Verdict
 from ferrule.ppp.automaton import TABLE, TIMED, Action, Event, State, step
+
+
+PRINTED = json.loads((Path(__file__).parents[2] / "vectors" / "rfc1661.json").read_text())["table"]
+
+
+@pytest.mark.parametrize("event", list(Event), ids=lambda e: e.name)
+def test_the_table_is_the_printed_one(event: Event) -> None:
+    cells = PRINTED[event.value]
+    assert len(cells) == len(State)
+    for state, printed in zip(State, cells, strict=True):
+        if printed == "-":
+            assert isinstance(TABLE.lookup(state, event), Verdict)
+            continue
+        actions, following = step(state, event)
+        text = ",".join(action.value for action in actions)
+        cell = f"{text}/{following.value}" if text else str(following.value)
+        assert cell == printed.rstrip("rpx"), f"{state.name}/{event.name}"
 
 
 @pytest.mark.parametrize("state", list(State), ids=lambda s: s.name)
