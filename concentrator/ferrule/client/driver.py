@@ -110,8 +110,9 @@ class Shell:
             pass  # no route for now, or too big: retransmission and the time-out deal with it
 
     def rearm(self) -> None:
-        """After anything was done to the engine from outside."""
-        assert self._engine is not None
+        """After anything was done to the engine from outside; nothing once it is closed."""
+        if self._engine is None:
+            return
         deadline = self._engine.deadline
         if self._timer is not None:
             if deadline is not None and self._timer.when() == deadline.at:
@@ -122,9 +123,9 @@ class Shell:
             self._timer = self._loop.call_at(deadline.at, self._on_timer)
 
     def _on_timer(self) -> None:
-        assert self._engine is not None
         self._timer = None
-        self._engine.expire()
+        if self._engine is not None:
+            self._engine.expire()
         self.rearm()
 
     def _on_refused(self) -> None:
@@ -133,9 +134,10 @@ class Shell:
             self.rearm()
 
     def _read(self, natt: bool) -> None:
-        assert self._engine is not None
         port, path = self._sockets[natt], self._paths[natt]
         for _ in range(_BATCH):
+            if self._engine is None:
+                return  # what came last closed it
             try:
                 data = port.recv(_DATAGRAM_MAX)
             except BlockingIOError:

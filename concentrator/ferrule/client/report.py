@@ -116,7 +116,8 @@ _SEEN_FROM_HERE: Final[Mapping[Reason, tuple[str, str]]] = MappingProxyType(
 def explain(reason: Reason) -> tuple[str, str]:
     """What happened and the likely remedy, from where a client stands."""
     row = info(reason)
-    return _SEEN_FROM_HERE.get(reason, (row.summary, row.remedy))
+    summary, _, _ = row.summary.partition(" (seen by")
+    return _SEEN_FROM_HERE.get(reason, (summary, row.remedy))
 
 
 @dataclass(slots=True)
