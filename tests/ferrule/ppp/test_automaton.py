@@ -9,7 +9,6 @@ import pytest
 from ferrule.core.tables import Verdict
 from ferrule.ppp.automaton import TABLE, TIMED, Action, Event, State, step
 
-
 PRINTED = json.loads((Path(__file__).parents[2] / "vectors" / "rfc1661.json").read_text())["table"]
 
 
