@@ -8,8 +8,10 @@ from dataclasses import dataclass, field
 
 from ferrule.core.ids import Address, Cookie, Path, Spi
 from ferrule.core.secret import Secret
-from ferrule.ike.effects import IkeEffect, SendIke
+from ferrule.ike.effects import IkeEffect, IsakmpSaUp, SendIke
 from ferrule.ike.endpoint import IkeEndpoint
+from ferrule.ike.header import build_message
+from ferrule.ike.payloads import Payload, build_payloads
 from ferrule.ike.policy import IkePolicy
 
 SERVER = Address("198.51.100.1", 500)
@@ -98,8 +100,6 @@ class Link:
         self.run(self.client, self.client.ike.initiate(self.path(natt=natt), self.now))
 
     def quick(self, isakmp_sa: int | None = None) -> None:
-        from ferrule.ike.effects import IsakmpSaUp
-
         number = isakmp_sa if isakmp_sa is not None else self.client.of(IsakmpSaUp)[-1].isakmp_sa
         self.run(self.client, self.client.ike.establish_ipsec_sa(number, self.now))
 
@@ -123,3 +123,52 @@ class Link:
         self.client.effects.clear()
         self.server.effects.clear()
         self.log.clear()
+
+
+def clear_message(
+    icookie: bytes,
+    rcookie: bytes,
+    payloads: list[Payload],
+    *,
+    exchange: int = 2,
+    flags: int = 0,
+    message_id: int = 0,
+) -> bytes:
+    """A message in the clear."""
+    first, body = build_payloads(payloads)
+    return build_message(Cookie(icookie), Cookie(rcookie), first, exchange, flags, message_id, body)
+
+
+def stop_after(link: Link, count: int) -> list[tuple[str, Path, bytes]]:
+    """From now on only `count` datagrams arrive; the others are collected in the returned list."""
+    held: list[tuple[str, Path, bytes]] = []
+    left = [count]
+
+    def keep(name: str, path: Path, message: bytes) -> list[tuple[Path, bytes]]:
+        if left[0] > 0:
+            left[0] -= 1
+            return [(path, message)]
+        held.append((name, path, message))
+        return []
+
+    link.filter = keep
+    return held
+
+
+def open_wire(link: Link) -> None:
+    link.filter = lambda _, path, message: [(path, message)]
+
+
+def up(
+    client: IkePolicy | None = None,
+    server: IkePolicy | None = None,
+    *,
+    seed: int = 1,
+    quick: bool = True,
+) -> Link:
+    """Two ends with an ISAKMP SA and, if `quick`, a pair of IPsec SAs."""
+    link = Link(client, server, seed)
+    link.connect()
+    if quick:
+        link.quick()
+    return link

@@ -47,8 +47,16 @@ def read_ids(contents: Contents) -> tuple[Identification, ...]:
     return ids
 
 
-def check_selectors(own: Identification, peer: Identification) -> None:
-    """Transport mode for L2TP: one host each; UDP; our port is 1701 or any.
+def own_ports(sa: IsakmpSa) -> frozenset[int]:
+    """1701, any, and what we asked for ourselves with this peer."""
+    pairs = sa.peer.ipsec.values() if sa.peer is not None else ()
+    return frozenset((0, L2TP_PORT, *(_port(ipsec.local_id) for ipsec in pairs)))
+
+
+def check_selectors(
+    own: Identification, peer: Identification, ports: frozenset[int] = frozenset((0, L2TP_PORT))
+) -> None:
+    """Transport mode for L2TP: one host each; UDP; our port is one of `ports`.
 
     The peer's port may be anything: 1701, any (Android), an ephemeral one (macOS). Its address is
     not looked at: behind a NAT it is private. QUIRK(windows): an FQDN after a rekey of XP.
@@ -66,7 +74,7 @@ def check_selectors(own: Identification, peer: Identification) -> None:
             raise ProtocolError(
                 Reason.TRAFFIC_SELECTOR, f"{side}: IP protocol {identification.protocol}"
             )
-    if own.port not in (0, L2TP_PORT):
+    if own.port not in ports:
         raise ProtocolError(Reason.TRAFFIC_SELECTOR, f"own port {own.port}")
 
 

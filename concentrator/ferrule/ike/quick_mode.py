@@ -13,7 +13,7 @@ from typing import Final, TypeAlias
 from ferrule.core.errors import Malformed, ProtocolError
 from ferrule.core.ids import Path
 from ferrule.core.reasons import Reason
-from ferrule.core.tables import Row, TransitionTable
+from ferrule.core.tables import Row, TransitionTable, Verdict
 from ferrule.ike import quick_mode_initiator, quick_mode_responder
 from ferrule.ike.header import Header
 from ferrule.ike.iana import Flag, ProtocolId
@@ -161,6 +161,8 @@ def _step(turn: Turn, sa: IsakmpSa, quick: QuickMode, received: Received) -> Non
     try:
         trigger = classify(received.contents)
         row = TABLE.lookup(quick.state, trigger)
+        if row is Verdict.IGNORED:
+            return
         if not isinstance(row, Row):
             raise ProtocolError(
                 Reason.UNEXPECTED_MESSAGE, f"{trigger.value} in {quick.state.value}"

@@ -40,6 +40,7 @@ from ferrule.ike.phase2 import (
     check_selectors,
     install,
     keys_of,
+    own_ports,
     read_ids,
 )
 from ferrule.ike.proposals import Proposal
@@ -78,7 +79,7 @@ def on_message_1(turn: Turn, sa: IsakmpSa, quick: QuickMode, received: Received)
     ids = read_ids(contents)
     peer_id, local_id = ids or (None, None)
     if peer_id is not None and local_id is not None:
-        check_selectors(local_id, peer_id)
+        check_selectors(local_id, peer_id, own_ports(sa))
     gxy, own_ke = _exchange_keys(choice.group, key_exchanges)
     quick.group = choice.group
     quick.peer_spi = choice.proposal.spi
