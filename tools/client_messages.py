@@ -79,13 +79,13 @@ CLIENT_MESSAGES: Final[dict[str, tuple[Message, ...]]] = {
             "the user's `enabled`",
         ),
         Message(
-            "error 648: the password has expired",
+            "error 646: not permitted to log on at this time",
             "the password is right, the account has run out",
             (Reason.USER_EXPIRED,),
             "the user's `validUntil`",
         ),
         Message(
-            "error 646, 649: not permitted to log on, or to dial in",
+            "error 649: not permitted to dial in",
             "the password is right, the account may not connect now",
             (Reason.TOO_MANY_SESSIONS, Reason.LOCKED_OUT),
             "`ferrule sessions`: is the user connected elsewhere?",

@@ -85,7 +85,7 @@ def test_no_phase2_proposal(server: Server, behind_nat: Client, timings: Timings
         ("alice", "wrong", "wrong_password", 691),
         ("nobody", "whatever", "unknown_user", 691),
         ("disabled", None, "user_disabled", 647),
-        ("expired", None, "user_expired", 648),
+        ("expired", None, "user_expired", 646),
     ],
 )
 def test_account(

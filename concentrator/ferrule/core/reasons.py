@@ -525,7 +525,7 @@ REASONS: Final[Mapping[Reason, Info]] = MappingProxyType(
         Reason.USER_EXPIRED: Info(
             S.AUTH,
             "the user's validUntil has passed",
-            "Windows: error 648. Others: as a wrong password",
+            "Windows: error 646. Others: as a wrong password",
             "move the user's validUntil",
         ),
         Reason.METHOD_NEEDS_OTHER_VERIFIER: Info(

@@ -28,14 +28,15 @@ _NAME_OCTETS_MAX: Final = 256
 # RFC 2759 6: error codes that Windows shows, and what others may show as text.
 FAILURES: Final[Mapping[Reason, tuple[int, str]]] = {
     Reason.USER_DISABLED: (647, "The account is disabled"),
-    Reason.USER_EXPIRED: (648, "The account has expired"),
+    # Not 648: "password expired" makes Windows ask for a new one, which nobody here would take.
+    Reason.USER_EXPIRED: (646, "The account has expired"),
     Reason.TOO_MANY_SESSIONS: (649, "The account has too many sessions"),
 }
 # One code and text for all the rest: what exists and what does not is not for strangers to know.
 FAILURE: Final = (691, "Authentication failed")
 # As a client: what the server's code says.
 REASON_OF: Final[Mapping[int, Reason]] = {
-    646: Reason.USER_DISABLED,
+    648: Reason.USER_EXPIRED,
     **{code: reason for reason, (code, _) in FAILURES.items()},
 }
 # All three alike: which of them it was would tell that a user exists.

@@ -86,12 +86,20 @@ async def ask(path: str, method: str, what: str, wish: dict[str, Any] | None = N
             http.request(method, f"http://admin{what}", json=wish) as response,
         ):
             answer = json.loads(await response.text())
-    except FileNotFoundError as error:
-        raise AdminError(f"{path} is not there: is the concentrator running?") from error
-    except PermissionError as error:
-        raise AdminError(f"{path} may not be opened by this user") from error
+    except aiohttp.ClientConnectorError as error:
+        raise AdminError(_why_closed(path, error.os_error)) from error
     except (aiohttp.ClientError, ValueError, OSError) as error:
         raise AdminError(f"{path}: {error}") from error
     if isinstance(answer, dict) and "error" in answer:
         raise AdminError(str(answer["error"]))
     return answer
+
+
+def _why_closed(path: str, error: OSError) -> str:
+    match error:
+        case FileNotFoundError() | ConnectionRefusedError():
+            return f"nobody listens on {path}: is the concentrator running?"
+        case PermissionError():
+            return f"{path} may not be opened by this user"
+        case _:
+            return f"{path}: {error.strerror}"

@@ -64,7 +64,7 @@ def test_responses_of_another_length(method: str, octets: int) -> None:
         (Reason.LOCKED_OUT, 691, "Authentication failed"),
         (Reason.METHOD_NEEDS_OTHER_VERIFIER, 691, "Authentication failed"),
         (Reason.USER_DISABLED, 647, "The account is disabled"),
-        (Reason.USER_EXPIRED, 648, "The account has expired"),
+        (Reason.USER_EXPIRED, 646, "The account has expired"),
         (Reason.TOO_MANY_SESSIONS, 649, "The account has too many sessions"),
     ],
 )
@@ -84,7 +84,7 @@ def test_failures_on_the_wire(reason: Reason, code: int, text: str) -> None:
     [
         (b"", Reason.WRONG_PASSWORD, ""),
         (b"no way\x00", Reason.WRONG_PASSWORD, "no way?"),
-        (b"E=646 R=0", Reason.USER_DISABLED, "E=646 R=0"),
+        (b"E=648 R=0", Reason.USER_EXPIRED, "E=648 R=0"),
         (b"E=99999999999999 M=x", Reason.WRONG_PASSWORD, "x"),
         (b"R=0 E=647 M=off\nnow", Reason.USER_DISABLED, "off?now"),
     ],
