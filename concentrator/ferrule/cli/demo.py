@@ -93,7 +93,8 @@ def demo(
     console.print(
         f"\n[bold green]All of it worked[/bold green], in {time.monotonic() - began:.1f} s; "
         "nothing is left behind.\n"
-        "Next: examples/gateway.yaml is a whole configuration; docs/connect.md is for clients."
+        "Next: examples/gateway.yaml is a whole configuration; docs/connect.md is for clients.",
+        soft_wrap=True,
     )
 
 
