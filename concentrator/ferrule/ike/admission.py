@@ -87,7 +87,7 @@ def _source(host: str) -> str:
     if ":" not in host:
         return host
     left, _, right = host.partition("::")
-    groups = left.split(":")
+    groups = left.split(":") if left else []
     if "::" in host:
         tail = right.split(":") if right else []
         groups += ["0"] * (8 - len(groups) - len(tail)) + tail
