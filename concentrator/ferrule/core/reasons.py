@@ -631,12 +631,15 @@ REASONS: Final[Mapping[Reason, Info]] = MappingProxyType(
         ),
         Reason.PEER_CLOSED: Info(S.SESSION, "the client disconnected", remedy="nothing to do"),
         Reason.ADMIN_KICK: Info(
-            S.SESSION, "an operator ended the session", "the connection was closed by the server"
+            S.SESSION,
+            "an operator ended the session",
+            "the connection was closed by the serverask the operator of the gateway",
         ),
         Reason.USER_REMOVED: Info(
             S.SESSION,
             "the user was removed or disabled while connected",
             "the connection was closed by the server",
+            "ask the operator of the gateway, or enable the user again",
         ),
         Reason.CREDENTIALS_CHANGED: Info(
             S.SESSION,
@@ -648,6 +651,7 @@ REASONS: Final[Mapping[Reason, Info]] = MappingProxyType(
             S.SESSION,
             "the server said goodbye at its shutdown",
             "the connection was closed by the server",
+            "connect again: the gateway restarts, or another replica answers",
         ),
         Reason.IDLE_TIMEOUT: Info(
             S.SESSION,
