@@ -8,6 +8,7 @@ RFC 3193 3: first IKE, then L2TP within the IPsec SA, then PPP within the call.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from enum import Enum
 from typing import Final, assert_never
 
@@ -315,8 +316,10 @@ class Initiator:
         if self._settings.rekey:
             seconds = self._settings.ike.offer_ike_seconds * _REKEY_SHARE
             self._timers.set("rekey isakmp", now + seconds)
+        # RFC 2407 4.6.3.3: INITIAL-CONTACT is for the first SA only; in a rekey it would be a lie.
+        self._ike.policy = replace(self._ike.policy, offer_initial_contact=False)
         if self.life is not Life.SETTING_UP or self.step is not Step.PHASE1:
-            return []  # a rekey
+            return []
         floated = self._floated_at or now
         phase1: dict[str, str | float] = {"suite": up.suite, "identity": up.identity}
         if up.vendor_ids:
@@ -459,7 +462,8 @@ class Initiator:
                 case p.NetworkDown():
                     out += self._unbind()
                 case p.LinkDown():
-                    out += self._fail(*self._why_link_down(effect), now)
+                    reason, detail = self._auth_failure or (effect.reason, effect.detail)
+                    out += self._fail(reason, detail, now)
                 case p.PppDropped():
                     out.append(c.Dropped(effect.reason, effect.detail))
                 case p.PeerIdentified() | p.AskVerify() | p.AskAddress():
@@ -467,14 +471,6 @@ class Initiator:
                 case _:
                     assert_never(effect)
         return out
-
-    def _why_link_down(self, down: p.LinkDown) -> tuple[Reason, str]:
-        if self._auth_failure is not None:
-            return self._auth_failure
-        if self.step is Step.LCP and down.reason is Reason.PEER_CLOSED and not down.detail:
-            # A server that takes none of our methods says Terminate-Request, and no more.
-            return down.reason, "during LCP: most often no authentication method is common"
-        return down.reason, down.detail
 
     def _send_ppp(self, frame: bytes) -> list[c.ClientEffect]:
         return [] if self._call is None else [c.SendPpp(CLIENT, *self._call, frame)]

@@ -85,7 +85,12 @@ FAULTS = (
     ),
     Fault("group", frozenset({Reason.NO_PROPOSAL}), Reason.WEAK_GROUP),
     Fault("suite", frozenset({Reason.NO_PHASE2_PROPOSAL}), Reason.NO_PHASE2_PROPOSAL),
-    Fault("method", frozenset({Reason.PEER_CLOSED}), Reason.NO_AUTH_METHOD),
+    # L2TP's CDN may overtake PPP's Terminate-Request.
+    Fault(
+        "method",
+        frozenset({Reason.NO_AUTH_METHOD, Reason.PEER_CLOSED}),
+        Reason.NO_AUTH_METHOD,
+    ),
 )
 
 
