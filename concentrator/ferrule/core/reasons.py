@@ -633,7 +633,8 @@ REASONS: Final[Mapping[Reason, Info]] = MappingProxyType(
         Reason.ADMIN_KICK: Info(
             S.SESSION,
             "an operator ended the session",
-            "the connection was closed by the serverask the operator of the gateway",
+            "the connection was closed by the server",
+            "ask the operator of the gateway",
         ),
         Reason.USER_REMOVED: Info(
             S.SESSION,
