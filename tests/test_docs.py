@@ -1,11 +1,9 @@
-"""The documents: links lead somewhere, names exist, generated pages are current."""
+"""The documents: links lead somewhere, names exist. (`make check` compares generated pages.)"""
 
 from __future__ import annotations
 
 import importlib
 import re
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -74,14 +72,3 @@ def test_the_architecture_names_what_exists() -> None:
     assert sorted(name for name in names if not resolves(name)) == []
     for path in re.findall(r"`((?:tests|docs)/[\w/.]+)`", text):
         assert (ROOT / path).exists(), path
-
-
-def test_generated_pages_are_current() -> None:
-    run = subprocess.run(
-        [sys.executable, str(ROOT / "tools" / "docs.py"), "--check"],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        check=False,
-    )
-    assert run.returncode == 0, run.stdout
