@@ -13,18 +13,21 @@ from ferrule.core.ids import IsakmpSaId
 
 SOURCES_MAX: Final = 16_384
 SWEEP_SECONDS: Final = 30.0
+REPORT_RATE: Final = 10.0  # refused first messages a second that count as failures, not noise
+REPORT_BURST: Final = 100
 
 
 class Admission:
     """Bounded by `SOURCES_MAX` buckets and by the policy's number of half-open exchanges."""
 
-    __slots__ = ("_buckets", "_proven", "_unproven")
+    __slots__ = ("_buckets", "_proven", "_reports", "_unproven")
 
     def __init__(self) -> None:
         # least recently used first: (tokens, at)
         self._buckets: dict[str, tuple[float, float]] = {}
         self._unproven: dict[IsakmpSaId, None] = {}  # oldest first
         self._proven: set[IsakmpSaId] = set()
+        self._reports = (float(REPORT_BURST), 0.0)
 
     def __len__(self) -> int:
         """Half-open exchanges."""
@@ -37,12 +40,15 @@ class Admission:
     def take_token(self, host: str, rate: float, burst: int, now: float) -> bool:
         """Whether `host` may cause one more piece of work. `rate` is in tokens a second."""
         key = _source(host)
-        tokens, at = self._buckets.pop(key, (float(burst), now))
-        tokens = min(float(burst), tokens + (now - at) * rate)
-        allowed = tokens >= 1.0
-        self._buckets[key] = (tokens - 1.0 if allowed else tokens, now)
+        bucket = self._buckets.pop(key, None)
+        self._buckets[key], allowed = _take(bucket or (float(burst), now), rate, burst, now)
         if len(self._buckets) > SOURCES_MAX:
             del self._buckets[next(iter(self._buckets))]
+        return allowed
+
+    def may_report(self, now: float) -> bool:
+        """Whether one more refused first message of a stranger may be reported as a failure."""
+        self._reports, allowed = _take(self._reports, REPORT_RATE, REPORT_BURST, now)
         return allowed
 
     def sweep(self, now: float) -> None:
@@ -80,6 +86,15 @@ class Admission:
     def remove(self, sa: IsakmpSaId) -> None:
         self._unproven.pop(sa, None)
         self._proven.discard(sa)
+
+
+def _take(
+    bucket: tuple[float, float], rate: float, burst: int, now: float
+) -> tuple[tuple[float, float], bool]:
+    """A bucket (tokens, at) after one token was asked for, and whether it was there."""
+    tokens, at = bucket
+    tokens = min(float(burst), tokens + max(0.0, now - at) * rate)
+    return ((tokens - 1.0, now), True) if tokens >= 1.0 else ((tokens, now), False)
 
 
 def _source(host: str) -> str:

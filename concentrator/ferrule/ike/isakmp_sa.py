@@ -12,7 +12,7 @@ from hashlib import blake2b
 from typing import Final
 
 from ferrule.core.deadlines import Deadlines
-from ferrule.core.ids import Cookie, IsakmpSaId, Path, Spi
+from ferrule.core.ids import Address, Cookie, IsakmpSaId, Path, Spi
 from ferrule.core.reasons import Reason
 from ferrule.core.secret import Secret
 from ferrule.crypto.dh import DhKey
@@ -89,6 +89,7 @@ class IsakmpSa:
     rcookie: Cookie
     path: Path
     created: float
+    first_peer: Address | None = None  # responder: where message 1 came from
     state: MainModeState = MainModeState.IDLE
     deadlines: Deadlines = field(default_factory=Deadlines)
     exchange: Phase1Exchange | None = None
@@ -166,7 +167,6 @@ class IpsecSa:
 
     isakmp_sa: IsakmpSaId
     peer: Peer
-    path: Path
     inbound_spi: Spi
     outbound_spi: Spi
     suite: EspSuite

@@ -174,7 +174,10 @@ def _is_forgery(sa: IsakmpSa, reason: Reason) -> bool:
 def refuse(turn: Turn, sa: IsakmpSa, received: Received, error: ProtocolError) -> None:
     """Tell the peer, report it once, and answer duplicates only from now on."""
     kind = PHASE1_NOTIFY[error.reason]
-    turn.fail(received.path, error.reason, error.detail)
+    if sa.state is MainModeState.IDLE and not turn.admission.may_report(turn.now):
+        turn.drop(received.path, error.reason, error.detail)  # a flood must not fill the log
+    else:
+        turn.fail(received.path, error.reason, error.detail)
     message_id = turn.fresh_id()
     if sa.keys is not None and sa.iv:
         payload = notification(kind, protocol=ProtocolId.ISAKMP, spi=sa.cookies)
@@ -188,9 +191,7 @@ def refuse(turn: Turn, sa: IsakmpSa, received: Received, error: ProtocolError) -
     if sa.role is Role.INITIATOR:
         forget(turn, sa)
         return
-    if received.path.peer != sa.path.peer:
-        turn.table.forget_first(sa)
-        sa.path = received.path
+    sa.path = received.path
     sa.state = MainModeState.FAILED
     sa.exchange = None
     sa.deadlines.set(TIMER_HALF_OPEN, turn.now + HALF_OPEN_SECONDS)
@@ -228,8 +229,10 @@ def on_timer(turn: Turn, sa: IsakmpSa, name: str) -> None:
 
 
 def _on_timeout(turn: Turn, sa: IsakmpSa) -> None:
-    if sa.state is not MainModeState.FAILED:
-        reason, detail = sa.hint or (Reason.PHASE1_TIMEOUT, f"in {sa.state.value}")
+    reason, detail = sa.hint or (Reason.PHASE1_TIMEOUT, f"in {sa.state.value}")
+    if sa.state is MainModeState.AWAIT_KE_R:
+        turn.drop(sa.path, reason, detail)  # a scan, or a forged address: nobody was there
+    elif sa.state is not MainModeState.FAILED:
         turn.fail(sa.path, reason, detail)
     forget(turn, sa)
 

@@ -117,7 +117,6 @@ def on_message_3(turn: Turn, sa: IsakmpSa, received: Received) -> None:
     exchange.nr = turn.entropy(NONCE_OCTETS)
     sa.exchange = exchange
     turn.admission.prove(sa.id)
-    turn.table.forget_first(sa)
     sa.path = received.path
     payloads: list[Payload] = [KeyExchange(exchange.gxr), Nonce(exchange.nr)]
     payloads += responder_nat_d(sa.hash, sa.natt, contents.all(NatD), turn.entropy)

@@ -5,10 +5,11 @@ RFC 2409 5.5, RFC 2407 4.5, RFC 3193 4 (which selectors L2TP uses).
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Final
 
 from ferrule.core.errors import Malformed, ProtocolError
-from ferrule.core.ids import Path, Spi
+from ferrule.core.ids import Spi
 from ferrule.core.reasons import Reason
 from ferrule.crypto.suites import EspSuite, Group
 from ferrule.ike.choice import KILOBYTE, LIFE_OCTETS_MAX
@@ -93,44 +94,44 @@ def _port(identification: Identification | None) -> int:
     return identification.port if identification is not None else 0
 
 
-def install(
-    turn: Turn,
-    sa: IsakmpSa,
-    quick: QuickMode,
-    *,
-    suite: EspSuite,
-    gxy: bytes,
-    mode: int | None,
-    life_seconds: int,
-    life_kilobytes: int,
-    local_id: Identification | None,
-    peer_id: Identification | None,
-    path: Path,
-) -> IpsecSa:
+@dataclass(slots=True, eq=False)
+class Agreement:
+    """What a Quick Mode settled. `gxy` is empty without PFS; ids are None where none were sent;
+    `mode` is None where the peer left it out."""
+
+    suite: EspSuite
+    gxy: bytes
+    mode: int | None
+    life_seconds: int
+    life_kilobytes: int
+    local_id: Identification | None
+    peer_id: Identification | None
+
+
+def install(turn: Turn, sa: IsakmpSa, quick: QuickMode, agreed: Agreement) -> IpsecSa:
     """Make the pair of IPsec SAs: KEYMAT of both directions, the effect, the lifetime."""
     if sa.peer is None or quick.inbound_spi is None:
         raise ValueError("Quick Mode without an ISAKMP SA that is up")
-    keys, octets = keys_of(sa), suite.keymat_octets
+    keys, octets = keys_of(sa), agreed.suite.keymat_octets
     outbound = Spi(int.from_bytes(quick.peer_spi, "big"))
     inbound_key, outbound_key = (
-        keymat(sa.hash, keys.skeyid_d, gxy, ProtocolId.ESP, spi, quick.ni, quick.nr, octets)
+        keymat(sa.hash, keys.skeyid_d, agreed.gxy, ProtocolId.ESP, spi, quick.ni, quick.nr, octets)
         for spi in (quick.inbound_spi.to_bytes(4, "big"), quick.peer_spi)
     )
     ipsec = IpsecSa(
         sa.id,
         sa.peer,
-        path,
         quick.inbound_spi,
         outbound,
-        suite,
+        agreed.suite,
         quick.group,
-        mode,
-        local_id,
-        peer_id,
-        life_seconds,
-        life_kilobytes,
+        agreed.mode,
+        agreed.local_id,
+        agreed.peer_id,
+        agreed.life_seconds,
+        agreed.life_kilobytes,
         created=turn.now,
-        expires=turn.now + life_seconds + LIFE_GRACE_SECONDS,
+        expires=turn.now + agreed.life_seconds + LIFE_GRACE_SECONDS,
         quick_mode=quick.message_id,
     )
     turn.table.add_ipsec(ipsec)
@@ -139,15 +140,15 @@ def install(
             sa.id,
             quick.inbound_spi,
             outbound,
-            suite,
+            agreed.suite,
             inbound_key,
             outbound_key,
-            _port(local_id),
-            _port(peer_id),
-            life_seconds,
-            min(life_kilobytes * KILOBYTE, LIFE_OCTETS_MAX),
-            path.natt,
-            path,
+            _port(agreed.local_id),
+            _port(agreed.peer_id),
+            agreed.life_seconds,
+            min(agreed.life_kilobytes * KILOBYTE, LIFE_OCTETS_MAX),
+            quick.path.natt,
+            quick.path,
         )
     )
     return ipsec

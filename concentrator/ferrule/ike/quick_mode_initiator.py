@@ -45,7 +45,7 @@ from ferrule.ike.payloads import (
     security_association,
 )
 from ferrule.ike.phase1 import read_nonce
-from ferrule.ike.phase2 import UDP, activate, install, keys_of
+from ferrule.ike.phase2 import UDP, Agreement, activate, install, keys_of
 from ferrule.ike.policy import RawTransform
 from ferrule.ike.proposals import Proposal, Transform, offer
 from ferrule.ike.protection import check_hash, encrypt_message, exchange_iv, hashed_body
@@ -148,7 +148,7 @@ def start(turn: Turn, sa: IsakmpSa, wish: Wish) -> None:
     message_id = turn.fresh_id()
     quick = QuickMode(message_id, Role.INITIATOR, turn.now, sa.path)
     quick.state = QuickModeState.AWAIT_SA
-    quick.inbound_spi = turn.choose_spi()
+    quick.inbound_spi = turn.fresh_spi()
     quick.ni = turn.entropy(turn.policy.offer_nonce_octets)
     quick.group = wish.group
     quick.mode = wish.mode
@@ -224,14 +224,15 @@ def on_message_2(turn: Turn, sa: IsakmpSa, quick: QuickMode, received: Received)
         turn,
         sa,
         quick,
-        suite=suite,
-        gxy=gxy,
-        mode=quick.mode,
-        life_seconds=min([quick.life_seconds, *shorter]),
-        life_kilobytes=quick.life_kilobytes,
-        local_id=local_id,
-        peer_id=peer_id,
-        path=quick.path,
+        Agreement(
+            suite,
+            gxy,
+            quick.mode,
+            min([quick.life_seconds, *shorter]),
+            quick.life_kilobytes,
+            local_id,
+            peer_id,
+        ),
     )
     value = hash_3(sa.hash, keys.skeyid_a, message_id, quick.ni, quick.nr)
     body = hashed_body([], lambda _: value)

@@ -10,7 +10,7 @@ from ferrule.core.reasons import Reason
 from ferrule.crypto import dh
 from ferrule.crypto.suites import Group
 from ferrule.ike.attributes import Attribute, build_attributes
-from ferrule.ike.choice import DEFAULT_LIFE_SECONDS, Lifetime, choose_phase2
+from ferrule.ike.choice import DEFAULT_LIFE_SECONDS, choose_phase2
 from ferrule.ike.iana import (
     ExchangeType,
     IdType,
@@ -36,6 +36,7 @@ from ferrule.ike.payloads import (
 )
 from ferrule.ike.phase1 import NONCE_OCTETS, read_nonce
 from ferrule.ike.phase2 import (
+    Agreement,
     activate,
     check_selectors,
     install,
@@ -66,15 +67,15 @@ def on_message_1(turn: Turn, sa: IsakmpSa, quick: QuickMode, received: Received)
 
     Raises ProtocolError; the caller has authenticated the message, so the peer is told.
     """
-    contents, path = received.contents, received.path
+    contents = received.contents
     pending = sum(q.state is QuickModeState.AWAIT_HASH for q in sa.quick_modes.values())
     if pending >= PENDING_MAX:
         raise ProtocolError(Reason.PHASE2_LIMIT, f"{pending} Quick Modes at once")
-    peer_sa = contents.first(SecurityAssociation)
     quick.ni = read_nonce(contents)
     key_exchanges = contents.all(KeyExchange)
-    choice = choose_phase2(peer_sa.proposals, turn.policy, bool(key_exchanges))
-    if not path.natt and not turn.policy.plain_esp:
+    proposals = contents.first(SecurityAssociation).proposals
+    choice = choose_phase2(proposals, turn.policy, bool(key_exchanges))
+    if not quick.path.natt and not turn.policy.plain_esp:
         raise ProtocolError(Reason.ENCAPSULATION, "ESP as IP protocol 50 is not carried here")
     ids = read_ids(contents)
     peer_id, local_id = ids or (None, None)
@@ -83,38 +84,34 @@ def on_message_1(turn: Turn, sa: IsakmpSa, quick: QuickMode, received: Received)
     gxy, own_ke = _exchange_keys(choice.group, key_exchanges)
     quick.group = choice.group
     quick.peer_spi = choice.proposal.spi
-    quick.inbound_spi = turn.choose_spi()
+    quick.inbound_spi = turn.fresh_spi()
     quick.nr = turn.entropy(NONCE_OCTETS)
-    seconds, shortened = _life_seconds(choice.lifetime, turn.policy.esp_life_seconds)
+    proposed = choice.lifetime.seconds or DEFAULT_LIFE_SECONDS
+    seconds = min(proposed, turn.policy.esp_life_seconds)
     own_spi = quick.inbound_spi.to_bytes(4, "big")
     proposal = Proposal(choice.proposal.number, ProtocolId.ESP, own_spi, [choice.chosen])
     payloads: list[Payload] = [security_association([proposal]), Nonce(quick.nr)]
     payloads += own_ke
     payloads += ids
-    payloads += _nat_oa(contents, path, local_id)
-    if shortened:
+    payloads += _nat_oa(contents, quick.path, local_id)
+    if seconds < proposed:
         payloads.append(_responder_lifetime(own_spi, seconds))
-    install(
-        turn,
-        sa,
-        quick,
-        suite=choice.suite,
-        gxy=gxy,
-        mode=choice.mode,
-        life_seconds=seconds,
-        life_kilobytes=choice.lifetime.kilobytes,
-        local_id=local_id,
-        peer_id=peer_id,
-        path=path,
-    )
+    kilobytes = choice.lifetime.kilobytes
+    agreed = Agreement(choice.suite, gxy, choice.mode, seconds, kilobytes, local_id, peer_id)
+    install(turn, sa, quick, agreed)
+    _send_message_2(turn, sa, quick, received, payloads)
+
+
+def _send_message_2(
+    turn: Turn, sa: IsakmpSa, quick: QuickMode, received: Received, payloads: list[Payload]
+) -> None:
     skeyid_a, message_id = keys_of(sa).skeyid_a, quick.message_id
     body = hashed_body(payloads, lambda rest: hash_2(sa.hash, skeyid_a, message_id, quick.ni, rest))
-    message, quick.iv = encrypt_message(
+    quick.last_sent, quick.iv = encrypt_message(
         sa, ExchangeType.QUICK_MODE, message_id, PayloadType.HASH, body, received.next_iv
     )
     quick.last_received = message_digest(received.message)
-    quick.last_sent = message
-    turn.send(path, message)
+    turn.send(quick.path, quick.last_sent)
     turn.table.arm_quick_mode(sa, quick, turn.now + QUICK_MODE_SECONDS[0])
 
 
@@ -128,12 +125,6 @@ def _exchange_keys(
         raise Malformed(Reason.PAYLOAD_NOT_ALLOWED, f"{len(key_exchanges)} KE payloads")
     key = dh.generate(group)
     return key.shared(key_exchanges[0].data), [KeyExchange(key.public)]
-
-
-def _life_seconds(lifetime: Lifetime, limit: int) -> tuple[int, bool]:
-    """The lifetime that counts, and whether it is shorter than what the peer believes."""
-    proposed = lifetime.seconds or DEFAULT_LIFE_SECONDS
-    return min(proposed, limit), limit < proposed
 
 
 def _responder_lifetime(spi: bytes, seconds: int) -> Payload:
@@ -159,12 +150,13 @@ def _nat_oa(contents: Contents, path: Path, local_id: Identification | None) -> 
     received = contents.all(NatOa)
     if not received:
         return []
-    initiator = address_identification(path.peer.host)
     responder = address_identification(path.local.host)
     if local_id is not None and local_id.kind in (IdType.IPV4_ADDR, IdType.IPV6_ADDR):
         responder = local_id
-    draft = received[0].draft
-    return [NatOa(id_.kind, id_.data, draft) for id_ in (initiator, responder)]
+    answer = [responder]
+    if len(received) > 1:  # the drafts have each side send its own alone
+        answer.insert(0, address_identification(path.peer.host))
+    return [NatOa(id_.kind, id_.data, received[0].draft) for id_ in answer]
 
 
 def on_message_3(turn: Turn, sa: IsakmpSa, quick: QuickMode, received: Received) -> None:

@@ -35,7 +35,7 @@ class SaTable:
         self.ipsec: dict[Spi, IpsecSa] = {}
         self.timers: DeadlineQueue[TimerKey] = DeadlineQueue()
         self._by_cookies: dict[bytes, IsakmpSa] = {}
-        self._by_first: dict[tuple[Cookie, Address], IsakmpSa] = {}  # responder, half-open
+        self._by_first: dict[tuple[Cookie, Address], IsakmpSa] = {}  # responder
         self._initiating: dict[Cookie, IsakmpSa] = {}
         self._peers: dict[tuple[str, str], Peer] = {}
         self._next_id = 1
@@ -51,7 +51,8 @@ class SaTable:
         """After message 1: both cookies are known."""
         self.isakmp[sa.id] = sa
         self._by_cookies[sa.cookies] = sa
-        self._by_first[(sa.icookie, sa.path.peer)] = sa
+        sa.first_peer = sa.path.peer
+        self._by_first[(sa.icookie, sa.first_peer)] = sa
 
     def add_initiator(self, sa: IsakmpSa) -> None:
         """Before message 1: the responder's cookie is not known."""
@@ -68,27 +69,19 @@ class SaTable:
         return self._by_cookies.get(icookie + rcookie)
 
     def find_first(self, icookie: Cookie, peer: Address) -> IsakmpSa | None:
-        """The half-open SA that a message 1 made."""
+        """The SA that a message 1 made, up or not: a late duplicate makes no second one."""
         return self._by_first.get((icookie, peer))
 
     def find_initiating(self, icookie: Cookie) -> IsakmpSa | None:
         """An SA of ours that awaits message 2."""
         return self._initiating.get(icookie)
 
-    def forget_first(self, sa: IsakmpSa) -> None:
-        """Message 1 can no longer be answered again."""
-        self._discard_first(sa)
-
-    def _discard_first(self, sa: IsakmpSa) -> None:
-        key = (sa.icookie, sa.path.peer)
-        if self._by_first.get(key) is sa:
-            del self._by_first[key]
-
     def remove_isakmp(self, sa: IsakmpSa) -> None:
         """The SA and its Quick Modes; IPsec SAs stay."""
         self.isakmp.pop(sa.id, None)
         self._by_cookies.pop(sa.cookies, None)
-        self._discard_first(sa)
+        if sa.first_peer is not None:
+            del self._by_first[(sa.icookie, sa.first_peer)]
         if self._initiating.get(sa.icookie) is sa:
             del self._initiating[sa.icookie]
         for message_id in sa.quick_modes:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Final
 
 from ferrule.core.ids import Cookie, Path, Spi
 from ferrule.core.reasons import Reason
@@ -13,6 +14,8 @@ from ferrule.ike.header import Header
 from ferrule.ike.payloads import Contents
 from ferrule.ike.policy import IkePolicy
 from ferrule.ike.sa_table import SaTable
+
+SPI_TRIES: Final = 100
 
 
 @dataclass(slots=True, eq=False)
@@ -40,6 +43,14 @@ class Turn:
     def fresh_id(self) -> int:
         """A random message id, never 0, which is phase 1's (RFC 2408 3.1)."""
         return int.from_bytes(self.entropy(4), "big") or 1
+
+    def fresh_spi(self) -> Spi:
+        """An inbound SPI that no SA has."""
+        for _ in range(SPI_TRIES):
+            spi = self.choose_spi()
+            if spi not in self.table.ipsec:
+                return spi
+        raise ValueError("the chooser of SPIs repeats itself")
 
 
 @dataclass(slots=True, eq=False)

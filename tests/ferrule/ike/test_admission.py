@@ -6,7 +6,8 @@ from ferrule.core.ids import Address, IsakmpSaId, Path
 from ferrule.core.reasons import Reason
 from ferrule.ike import admission
 from ferrule.ike.admission import Admission
-from ferrule.ike.effects import IkeDropped, IsakmpSaUp, SendIke
+from ferrule.ike.effects import IkeDropped, IkeFailed, IsakmpSaUp, SendIke
+from ferrule.ike.policy import RawTransform
 from support.ike import CLIENT, Link, endpoint, policy, stop_after
 
 
@@ -139,3 +140,19 @@ def test_proven_exchanges_are_not_pushed_out() -> None:
     effects = link.server.ike.receive(way, fifth, link.now)
     assert any(isinstance(effect, IsakmpSaUp) for effect in effects)
     assert way.peer.host == CLIENT.host
+
+
+def test_a_flood_of_refused_first_messages_does_not_fill_the_log() -> None:
+    transform = RawTransform(1, ((1, 1), (2, 2), (3, 1), (4, 14)))
+    link = Link(policy(offer_phase1=(transform,)))
+    stop_after(link, 0)
+    link.connect()
+    _, path, message = link.log[0]
+    ike = endpoint(5)
+    kinds: list[type] = []
+    for number in range(500):
+        effects = ike.receive(*_spoofed(path, message, number), 1.0)
+        kinds.append(type(effects[0]))
+        assert isinstance(effects[1], SendIke)
+    assert kinds.count(IkeFailed) == admission.REPORT_BURST
+    assert kinds.count(IkeDropped) == 500 - admission.REPORT_BURST

@@ -240,19 +240,27 @@ def test_the_initiator_gives_up_and_says_so() -> None:
     assert link.client.ike.deadline is None
 
 
-@pytest.mark.parametrize("arrived", [1, 3])
-def test_the_responder_forgets_a_half_open_exchange(arrived: int) -> None:
+@pytest.mark.parametrize(("arrived", "kind"), [(1, IkeDropped), (3, IkeFailed)])
+def test_the_responder_forgets_a_half_open_exchange(arrived: int, kind: type) -> None:
+    """Before message 3 nobody has shown that he is there: that is noise, not a failure."""
     link = Link()
     stop_after(link, arrived)
     link.connect()
     assert link.server.ike.sas()
     assert not link.server.of(IkeFailed)
     link.advance(31)
-    failed = link.server.only(IkeFailed)
-    assert failed.reason is Reason.PHASE1_TIMEOUT
+    assert link.server.only(kind).reason is Reason.PHASE1_TIMEOUT
     assert not link.server.ike.sas()
     link.advance(60)
     assert link.server.ike.deadline is None
+
+
+def test_a_late_duplicate_of_message_1_makes_no_second_exchange() -> None:
+    link = up(quick=False)
+    _, path, first = link.log[0]
+    effects = link.server.ike.receive(path, first, link.now)
+    assert [type(effect) for effect in effects] == [IkeDropped]
+    assert len(link.server.ike.sas()) == 1
 
 
 def test_hard_expiry_tells_the_peer_and_leaves_the_ipsec_sas() -> None:
