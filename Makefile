@@ -29,8 +29,8 @@ test: $(STAMP) ## all tests that this machine can run
 	$(BIN)/pytest -q
 
 check: $(STAMP) ## format, lint, types, import contracts, generated files
-	$(BIN)/ruff format --check concentrator tests tools
-	$(BIN)/ruff check concentrator tests tools
+	$(BIN)/ruff format --check concentrator operator tests tools
+	$(BIN)/ruff check concentrator operator tests tools
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/python tools/docs.py --check
@@ -50,9 +50,10 @@ fuzz: ## coverage-guided fuzzing of every parser, for FUZZ_SECONDS each
 
 lock: ## resolve the versions anew (needs uv)
 	uv pip compile pyproject.toml --python-version 3.11 --generate-hashes --no-emit-index-url --no-header -q -o requirements/run.lock
+	uv pip compile pyproject.toml --extra operator --python-version 3.11 --generate-hashes --no-emit-index-url --no-header -q -o requirements/operator.lock
 	uv pip compile pyproject.toml --extra dev --python-version 3.11 --generate-hashes --no-emit-index-url --no-header -q -o requirements/dev.lock
 	uv pip compile pyproject.toml --extra dev --extra fuzz --python-version 3.11 --generate-hashes --no-emit-index-url --no-header -q -o requirements/fuzz.lock
 
 clean: ## remove what the targets above made
 	rm -rf $(VENV) .cache .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
-	find concentrator tests tools -name __pycache__ -type d -prune -exec rm -rf {} +
+	find concentrator operator tests tools -name __pycache__ -type d -prune -exec rm -rf {} +

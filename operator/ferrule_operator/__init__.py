@@ -1,0 +1,1 @@
+"""The Kubernetes operator of Ferrule: VpnGateway and VpnUser in, running concentrators out."""
