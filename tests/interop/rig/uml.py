@@ -26,6 +26,7 @@ from .processes import Process
 _HERE = Path(__file__).resolve().parent
 _MODULES = Path("/usr/lib/uml/modules")
 _BOOT_SECONDS = 60
+_NUDGE_SECONDS = 0.01
 
 
 class GuestError(Exception):
@@ -97,7 +98,9 @@ class Guest:
             pass_fds=[theirs.fileno()],
         )
         theirs.close()
-        threading.Thread(target=self._receive, name=f"guest {name}", daemon=True).start()
+        self._closed = threading.Event()
+        for work in (self._receive, self._nudge):
+            threading.Thread(target=work, name=f"guest {name}", daemon=True).start()
 
     def await_boot(self) -> None:
         """Wait until the guest takes commands."""
@@ -123,6 +126,23 @@ class Guest:
         for future in list(self._waiting.values()):
             if not future.done():
                 future.set_exception(GuestError(f"{self.name} is gone"))
+
+    def _nudge(self) -> None:
+        """Have the guest look for packets a hundred times a second.
+
+        The host's tun driver sends SIGIO for a packet a moment before the packet can be polled for
+        (tun_net_xmit: kill_fasync, then sk_data_ready). A guest on another core that is quicker
+        than that finds nothing, and would leave the packet until the next signal.
+        """
+        concurrent.futures.wait([self._waiting[0]])  # before, SIGIO may end the process
+        process = os.pidfd_open(self.process.pid)
+        try:
+            while not self._closed.wait(_NUDGE_SECONDS):
+                signal.pidfd_send_signal(process, signal.SIGIO)
+        except ProcessLookupError:
+            return  # it has ended
+        finally:
+            os.close(process)
 
     def begin(self, verb: str, **arguments: Any) -> concurrent.futures.Future[dict[str, Any]]:
         """Send a request; its reply comes later."""
@@ -243,6 +263,7 @@ class Guest:
 
     def close(self) -> None:
         """End the guest. Its files are in memory: there is nothing to save."""
+        self._closed.set()
         self.process.stop(signal.SIGKILL)
         self._line.close()
 
