@@ -99,14 +99,17 @@ def probe(
         Path | None, typer.Option(help="File with the secret of L2TP tunnel authentication.")
     ] = None,
 ) -> None:
-    """Connect as a client would, and tell step by step what the server did and why it failed.
+    """Connect as a client would, and tell step by step what the server did.
 
-    Needs neither root nor a TUN device: IKE, ESP, L2TP, PPP and what goes through the tunnel all
-    run in this process, from UDP ports of its own. Ends as a client should: LCP, L2TP and IPsec
-    are closed, also after Ctrl-C.
+    Needs neither root nor a TUN device: IKE, ESP, L2TP, PPP and what goes
+    through the tunnel all run in this process, from UDP ports of its own.
+    Leaves in good order, also after Ctrl-C: LCP, L2TP and IPsec are closed.
 
-    Exit codes: 0 connected, and every ping and fetch worked; 1 refused or failed, the step and
-    the reason are named; 2 wrong usage; 3 no answer at all.
+    Exit codes:
+    0  connected, and every ping and fetch worked
+    1  refused or failed; step, reason and likely remedy are named
+    2  wrong usage
+    3  no answer at all
     """
     methods = tuple(auth or DEFAULT_AUTH)
     if unknown := [method for method in methods if method not in METHODS]:
