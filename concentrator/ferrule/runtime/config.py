@@ -93,30 +93,8 @@ class RateLimit(Section):
     """From the client. 0: no limit."""
 
 
-class UserSpec(Section):
-    """An account. Exactly one of password, passwordFile, verifier, verifierFile is needed."""
-
-    username: Username = Field(examples=["alice"])
-    """Name, case-sensitive. A domain in front ("DOMAIN\\alice") is ignored in what clients send."""
-
-    password: SecretText | None = None
-    """The password in clear text. `verifier` says less to whoever reads the file."""
-
-    password_file: str | None = None
-    """A file that holds the password, relative to the file that names it. One newline at its end
-    does not count."""
-
-    verifier: VerifierText | None = None
-    """What `ferrule hash-password` prints."""
-
-    verifier_file: str | None = None
-    """A file that holds the verifier."""
-
-    previous_verifier: VerifierText | None = None
-    """Of the password before, still accepted while it is being replaced."""
-
-    previous_verifier_file: str | None = None
-    """A file that holds the verifier of the password before."""
+class UserSettings(Section):
+    """What an account may do."""
 
     enabled: bool = True
     """False: may not log in, and is logged out."""
@@ -142,6 +120,32 @@ class UserSpec(Section):
 
     groups: tuple[str, ...] = ()
     """Labels for people and tools; they give no rights."""
+
+
+class UserSpec(UserSettings):
+    """An account. Exactly one of password, passwordFile, verifier, verifierFile is needed."""
+
+    username: Username = Field(examples=["alice"])
+    """Name, case-sensitive. A domain in front ("DOMAIN\\alice") is ignored in what clients send."""
+
+    password: SecretText | None = None
+    """The password in clear text. `verifier` says less to whoever reads the file."""
+
+    password_file: str | None = None
+    """A file that holds the password, relative to the file that names it. One newline at its end
+    does not count."""
+
+    verifier: VerifierText | None = None
+    """What `ferrule hash-password` prints."""
+
+    verifier_file: str | None = None
+    """A file that holds the verifier."""
+
+    previous_verifier: VerifierText | None = None
+    """Of the password before, still accepted while it is being replaced."""
+
+    previous_verifier_file: str | None = None
+    """A file that holds the verifier of the password before."""
 
 
 class Config(Section):

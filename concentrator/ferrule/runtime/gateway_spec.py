@@ -87,21 +87,8 @@ class Proposals(Section):
     `aes128gcm16`. Perfect forward secrecy is the client's choice."""
 
 
-class Ipsec(Section):
-    """IKEv1 and ESP."""
-
-    psk: SecretText | None = Field(default=None, examples=["a-long-random-secret"])
-    """The pre-shared key that every client types in. Either this or `pskFile`."""
-
-    psk_file: str | None = None
-    """A file that holds the pre-shared key, relative to this file. One newline at its end does
-    not count."""
-
-    previous_psk: SecretText | None = None
-    """The key before, still accepted while it is being replaced."""
-
-    previous_psk_file: str | None = None
-    """A file that holds the key before."""
+class IpsecSettings(Section):
+    """IKEv1 and ESP, but for the keys."""
 
     proposals: Proposals = Proposals()
     """What is accepted in each phase."""
@@ -142,11 +129,35 @@ class Ipsec(Section):
         return lines + tuple(line for word in self.allow_weak for line in weak.get(word, ()))
 
 
-class L2tp(Section):
-    """L2TPv2, inside ESP."""
+class Ipsec(IpsecSettings):
+    """IKEv1 and ESP."""
+
+    psk: SecretText | None = Field(default=None, examples=["a-long-random-secret"])
+    """The pre-shared key that every client types in. Either this or `pskFile`."""
+
+    psk_file: str | None = None
+    """A file that holds the pre-shared key, relative to this file. One newline at its end does
+    not count."""
+
+    previous_psk: SecretText | None = None
+    """The key before, still accepted while it is being replaced."""
+
+    previous_psk_file: str | None = None
+    """A file that holds the key before."""
+
+
+class L2tpSettings(Section):
+    """L2TPv2, inside ESP, but for the tunnel secret."""
 
     host_name: str = Field(default="ferrule", min_length=1, max_length=64)
     """Host Name AVP that clients see."""
+
+    receive_window: int = Field(default=16, ge=1, le=128)
+    """Control messages that a client may have under way."""
+
+
+class L2tp(L2tpSettings):
+    """L2TPv2, inside ESP."""
 
     tunnel_secret: SecretText | None = None
     """Secret of L2TP tunnel authentication. Consumer clients have none: leave it out, IPsec has
@@ -154,9 +165,6 @@ class L2tp(Section):
 
     tunnel_secret_file: str | None = None
     """A file that holds the tunnel secret."""
-
-    receive_window: int = Field(default=16, ge=1, le=128)
-    """Control messages that a client may have under way."""
 
 
 class Ppp(Section):
