@@ -8,11 +8,14 @@ from dataclasses import dataclass, field
 
 from ferrule.core.ids import Address, Cookie, Path, Spi
 from ferrule.core.secret import Secret
-from ferrule.ike.effects import IkeEffect, IsakmpSaUp, SendIke
+from ferrule.ike.effects import IkeEffect, InstallIpsecSa, IsakmpSaUp, SendIke
 from ferrule.ike.endpoint import IkeEndpoint
-from ferrule.ike.header import build_message
-from ferrule.ike.payloads import Payload, build_payloads
+from ferrule.ike.header import HEADER_OCTETS, build_message, parse_header
+from ferrule.ike.iana import ExchangeType, Flag
+from ferrule.ike.isakmp_sa import IsakmpSa
+from ferrule.ike.payloads import Notification, Payload, build_payloads, parse_payloads
 from ferrule.ike.policy import IkePolicy
+from ferrule.ike.protection import informational
 
 SERVER = Address("198.51.100.1", 500)
 CLIENT = Address("203.0.113.7", 500)
@@ -172,3 +175,56 @@ def up(
     if quick:
         link.quick()
     return link
+
+
+OTHER_KEY = Secret(b"not the same")
+
+NO_DPD = {"dpd_seconds": 0}
+
+
+def notify_kind(message: bytes) -> int:
+    header = parse_header(message)
+    assert header.exchange == ExchangeType.INFORMATIONAL
+    assert not header.flags & Flag.ENCRYPTION
+    return parse_payloads(header.next_payload, message[HEADER_OCTETS:]).first(Notification).kind
+
+
+def first_message(link: Link) -> tuple[Path, bytes]:
+    stop_after(link, 0)
+    link.connect()
+    _, path, message = link.log[0]
+    return path, message
+
+
+def half_open(messages: int) -> tuple[Link, Path, bytes, bytes]:
+    link = Link()
+    stop_after(link, messages)
+    link.connect()
+    header = parse_header(link.log[1][2])
+    return link, link.log[0][1], header.icookie, header.rcookie
+
+
+def sa_of(link: Link, *, server: bool = False) -> IsakmpSa:
+    side = link.server if server else link.client
+    return list(side.ike._table.isakmp.values())[-1]
+
+
+def from_client(
+    link: Link, *payloads: Payload, message_id: int = 77, path: Path | None = None
+) -> list[IkeEffect]:
+    """The server receives an authenticated message of the client."""
+    message = informational(sa_of(link), message_id, payloads)
+    way = path or mirrored(link.path(natt=True))
+    return link.server.ike.receive(way, message, link.now)
+
+
+def note(kind: int, data: bytes = b"", spi: bytes = b"", protocol: int = 1) -> Notification:
+    return Notification(1, protocol, spi, kind, data)
+
+
+def keys_agree(link: Link) -> None:
+    client, server = link.client.of(InstallIpsecSa)[-1], link.server.of(InstallIpsecSa)[-1]
+    assert client.inbound_spi == server.outbound_spi
+    assert client.outbound_spi == server.inbound_spi
+    assert client.inbound_key.reveal() == server.outbound_key.reveal()
+    assert client.outbound_key.reveal() == server.inbound_key.reveal()

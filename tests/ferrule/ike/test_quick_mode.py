@@ -2,7 +2,6 @@
 
 import pytest
 
-from ferrule.core.errors import ProtocolError
 from ferrule.core.ids import Address
 from ferrule.core.reasons import Reason
 from ferrule.core.tables import Row, Verdict
@@ -12,21 +11,20 @@ from ferrule.ike.effects import (
     IkeDropped,
     IkeFailed,
     InstallIpsecSa,
-    IsakmpSaUp,
     RemoveIpsecSa,
     SendIke,
 )
 from ferrule.ike.endpoint import IkeEndpoint
-from ferrule.ike.iana import EncapsulationMode, Flag, IdType, Phase2Attribute
+from ferrule.ike.iana import EncapsulationMode, Flag, IdType
 from ferrule.ike.isakmp_sa import QuickModeState
 from ferrule.ike.payloads import Identification
-from ferrule.ike.phase2 import check_selectors
 from ferrule.ike.policy import RawTransform, default_phase2
 from ferrule.ike.quick_mode import TABLE, QuickModeMessage
 from support.ike import (
     CLIENT,
     SERVER,
     Link,
+    keys_agree,
     mirrored,
     open_wire,
     policy,
@@ -36,14 +34,6 @@ from support.ike import (
 
 S, M = QuickModeState, QuickModeMessage
 AES_SHA1 = EspSuite(Cipher.AES128_CBC, Integrity.HMAC_SHA1_96)
-
-
-def keys_agree(link: Link) -> None:
-    client, server = link.client.of(InstallIpsecSa)[-1], link.server.of(InstallIpsecSa)[-1]
-    assert client.inbound_spi == server.outbound_spi
-    assert client.outbound_spi == server.inbound_spi
-    assert client.inbound_key.reveal() == server.outbound_key.reveal()
-    assert client.outbound_key.reveal() == server.inbound_key.reveal()
 
 
 @pytest.mark.parametrize("suite", default_phase2(), ids=str)
@@ -62,15 +52,6 @@ def test_each_group_for_pfs(group: Group) -> None:
     keys_agree(link)
 
 
-def test_the_operators_order_decides() -> None:
-    offered = (AES_SHA1, EspSuite(Cipher.AES256_GCM16, None), EspSuite(Cipher.AES128_GCM16, None))
-    wanted = (EspSuite(Cipher.AES128_GCM16, None), AES_SHA1)
-    for each in (False, True):
-        link = up(policy(offer_phase2=offered, offer_proposal_each=each), policy(phase2=wanted))
-        assert link.server.only(InstallIpsecSa).suite == wanted[0]
-        keys_agree(link)
-
-
 def test_the_inbound_side_works_before_message_2_goes_out() -> None:
     link = up()
     kinds = [type(effect) for effect in link.server.effects]
@@ -79,92 +60,7 @@ def test_the_inbound_side_works_before_message_2_goes_out() -> None:
     assert kinds[-3:] == [InstallIpsecSa, SendIke, ActivateIpsecSa]
 
 
-# --- selectors and NAT-OA ------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("local", "peer", "identification", "ports"),
-    [
-        (1701, 1701, "", (1701, 1701)),
-        (0, 1701, "", (1701, 0)),
-        (0, 0, "", (0, 0)),
-        (53_712, 1701, "10.0.0.9", (1701, 53_712)),
-        (1701, 1701, "@old-windows", (1701, 1701)),
-        (1701, 1701, "fe80::1", (1701, 1701)),
-    ],
-)
-def test_selectors(local: int, peer: int, identification: str, ports: tuple[int, int]) -> None:
-    link = up(
-        policy(offer_local_port=local, offer_peer_port=peer, offer_identification=identification)
-    )
-    installed = link.server.only(InstallIpsecSa)
-    assert (installed.local_port, installed.peer_port) == ports
-    theirs = link.client.only(InstallIpsecSa)
-    assert (theirs.peer_port, theirs.local_port) == ports
-
-
-def test_no_selectors_at_all() -> None:
-    link = up(policy(offer_ids=False))
-    installed = link.server.only(InstallIpsecSa)
-    assert (installed.local_port, installed.peer_port) == (0, 0)
-
-
 GOOD = Identification(IdType.IPV4_ADDR, 17, 1701, bytes(4))
-
-
-@pytest.mark.parametrize(
-    ("own", "accepted"),
-    [
-        (Identification(IdType.IPV4_ADDR, 17, 1701, bytes(4)), True),
-        (Identification(IdType.IPV4_ADDR, 0, 0, bytes(4)), True),
-        (Identification(IdType.IPV4_ADDR_SUBNET, 17, 1701, bytes(4) + b"\xff" * 4), True),
-        (Identification(IdType.IPV6_ADDR, 17, 1701, bytes(16)), True),
-        (Identification(IdType.IPV6_ADDR_SUBNET, 17, 1701, bytes(16) + b"\xff" * 16), True),
-        (Identification(IdType.FQDN, 17, 1701, b"vpn"), True),
-        (Identification(IdType.IPV4_ADDR, 6, 1701, bytes(4)), False),
-        (Identification(IdType.IPV4_ADDR, 17, 53, bytes(4)), False),
-        (Identification(IdType.IPV4_ADDR, 17, 1701, bytes(5)), False),
-        (Identification(IdType.IPV4_ADDR_SUBNET, 17, 1701, bytes(8)), False),
-        (Identification(IdType.IPV4_ADDR_SUBNET, 0, 0, bytes(4) + b"\xff\xff\xff\0"), False),
-        (Identification(IdType.IPV4_ADDR_RANGE, 17, 1701, bytes(8)), False),
-        (Identification(IdType.KEY_ID, 17, 1701, b"x"), False),
-        (Identification(77, 17, 1701, b""), False),
-    ],
-)
-def test_which_selectors_are_l2tp(own: Identification, accepted: bool) -> None:
-    if accepted:
-        check_selectors(own, GOOD)
-        return
-    with pytest.raises(ProtocolError) as caught:
-        check_selectors(own, GOOD)
-    assert caught.value.reason is Reason.TRAFFIC_SELECTOR
-
-
-@pytest.mark.parametrize("version", ["rfc3947", "draft-03"])
-def test_nat_oa_is_answered_in_kind(version: str) -> None:
-    link = up(policy(offer_nat_oa=True, offer_vendor_ids=(version,)))
-    plain = up(policy(offer_vendor_ids=(version,)))
-    assert len(link.log[7][2]) >= len(plain.log[7][2]) + 16
-    keys_agree(link)
-
-
-# --- lifetimes -----------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("offered", "limit", "counts"),
-    [(3600, 28_800, 3600), (300, 28_800, 300), (60, 3600, 60), (86_400, 3600, 3600)],
-)
-def test_the_shorter_lifetime_wins(offered: int, limit: int, counts: int) -> None:
-    link = up(policy(offer_esp_seconds=offered), policy(esp_life_seconds=limit))
-    assert link.server.only(InstallIpsecSa).life_seconds == counts
-    assert link.client.only(InstallIpsecSa).life_seconds == counts  # RESPONDER-LIFETIME
-
-
-def test_kilobytes() -> None:
-    link = up(policy(offer_esp_kilobytes=250_000))
-    assert link.server.only(InstallIpsecSa).life_octets == 256_000_000
-    assert up().server.only(InstallIpsecSa).life_octets == 0
 
 
 def test_hard_expiry() -> None:
@@ -225,19 +121,6 @@ def test_a_packet_on_the_new_sa_stands_for_message_3() -> None:
     assert not link.server.of(RemoveIpsecSa)
 
 
-def test_message_2_is_repeated_and_then_given_up() -> None:
-    link = up(server=policy(dpd_seconds=0), quick=False)
-    stop_after(link, 1)
-    link.quick()
-    link.advance(60)
-    assert link.server.only(IkeFailed).reason is Reason.PHASE2_TIMEOUT
-    assert link.server.only(RemoveIpsecSa).reason is Reason.PHASE2_TIMEOUT
-    second = [m for name, _, m in link.log[6:] if name == "server"]
-    assert len(second) >= 4
-    assert len(set(second[:4])) == 1
-    assert link.client.of(IkeFailed)[0].reason is Reason.PHASE2_TIMEOUT
-
-
 @pytest.mark.parametrize("index", [6, 7, 8])
 def test_duplicates(index: int) -> None:
     link = up()
@@ -286,23 +169,6 @@ def test_rekey_by_the_client_overlaps() -> None:
     assert len(link.server.ike.sas()[0].ipsec_sas) == 2
 
 
-@pytest.mark.parametrize("pfs", [None, Group.ECP256])
-@pytest.mark.parametrize("port", [1701, 53_712, 0])
-def test_rekey_by_us(pfs: Group | None, port: int) -> None:
-    link = up(policy(offer_pfs=pfs, offer_local_port=port))
-    old, old_client = link.server.only(InstallIpsecSa), link.client.only(InstallIpsecSa)
-    link.run(link.server, link.server.ike.rekey_ipsec_sa(old.inbound_spi, link.now))
-    new = link.server.of(InstallIpsecSa)[-1]
-    assert link.server.of(ActivateIpsecSa)[-1].replaces == old.inbound_spi
-    assert (new.suite, new.local_port, new.peer_port) == (old.suite, 1701, port)
-    assert new.life_seconds == old.life_seconds
-    assert new.inbound_key.reveal() != old.inbound_key.reveal()
-    if port == 1701:  # the client's selector checks are those of a server
-        assert link.client.of(ActivateIpsecSa)[-1].replaces == old_client.inbound_spi
-    keys_agree(link)
-    assert link.server.ike.rekey_ipsec_sa(99, link.now) == []  # type: ignore[arg-type]
-
-
 def test_too_many_ipsec_sas_push_out_the_oldest() -> None:
     link = up(server=policy(ipsec_sas_max=3))
     first = link.server.only(InstallIpsecSa).inbound_spi
@@ -313,93 +179,9 @@ def test_too_many_ipsec_sas_push_out_the_oldest() -> None:
     assert link.client.only(RemoveIpsecSa).reason is Reason.PEER_CLOSED
 
 
-def test_too_many_unfinished_ones_are_refused() -> None:
-    link = up(quick=False)
-    number = link.client.only(IsakmpSaUp).isakmp_sa
-    for _ in range(5):
-        for effect in link.client.ike.establish_ipsec_sa(number, link.now):
-            assert isinstance(effect, SendIke)
-            link.server.effects += link.server.ike.receive(
-                mirrored(effect.path), effect.message, link.now
-            )
-    assert len(link.server.of(InstallIpsecSa)) == 4
-    assert link.server.only(IkeFailed).reason is Reason.PHASE2_LIMIT
-
-
 # --- refusals ------------------------------------------------------------------------------
 
 TUNNEL = RawTransform(12, ((4, EncapsulationMode.UDP_TUNNEL), (5, 2), (6, 128)))
-
-
-@pytest.mark.parametrize(
-    ("offer", "reason", "named"),
-    [
-        ({"offer_phase2": (TUNNEL,)}, Reason.ENCAPSULATION, "aes_cbc128-hmac_sha1 udp_tunnel"),
-        (
-            {"offer_phase2": (RawTransform(12, ((4, 1), (5, 2), (6, 128))),)},
-            Reason.ENCAPSULATION,
-            "tunnel",
-        ),
-        ({"offer_phase2": (RawTransform(2, ((4, 4), (5, 2))),)}, Reason.NO_PHASE2_PROPOSAL, "des-"),
-        (
-            {"offer_phase2": (RawTransform(12, ((4, 4), (5, 2), (6, 128), (11, 1))),)},
-            Reason.NO_PHASE2_PROPOSAL,
-            "aes_cbc128",
-        ),
-        (
-            {"offer_phase2": (RawTransform(12, ((4, 4), (6, 128))),)},
-            Reason.NO_PHASE2_PROPOSAL,
-            "aes_cbc128",
-        ),
-        (
-            {"offer_phase2": (RawTransform(20, ((4, 4), (5, 2), (6, 128))),)},
-            Reason.NO_PHASE2_PROPOSAL,
-            "aes_gcm_16128",
-        ),
-        (
-            {"offer_phase2": (EspSuite(Cipher.AES128_CBC, Integrity.HMAC_MD5_96),)},
-            Reason.NO_PHASE2_PROPOSAL,
-            "hmac_md5",
-        ),
-        ({"offer_peer_port": 53}, Reason.TRAFFIC_SELECTOR, "port 53"),
-    ],
-)
-def test_refusals(offer: dict[str, object], reason: Reason, named: str) -> None:
-    link = up(policy(**offer))
-    failed = link.server.only(IkeFailed)
-    assert failed.reason is reason
-    assert named in failed.detail
-    told = link.client.only(IkeFailed)
-    assert told.reason is Reason.PEER_NOTIFY
-    assert not link.server.of(InstallIpsecSa)
-    _, path, first = link.log[6]
-    again = link.server.ike.receive(path, first, link.now)
-    assert again == [SendIke(mirrored(link.log[7][1]), link.log[7][2])]
-
-
-@pytest.mark.parametrize(
-    "mode",
-    [
-        EncapsulationMode.TRANSPORT,
-        EncapsulationMode.UDP_TRANSPORT,
-        EncapsulationMode.UDP_TRANSPORT_DRAFT,
-        None,
-    ],
-)
-def test_all_names_of_transport_mode(mode: EncapsulationMode | None) -> None:
-    attributes = ((5, 2), (6, 256))
-    if mode is not None:
-        attributes = ((Phase2Attribute.ENCAPSULATION_MODE, mode), *attributes)
-    link = up(policy(offer_phase2=(RawTransform(12, attributes),)))
-    assert link.server.only(InstallIpsecSa).udp_encapsulated
-    keys_agree(link)
-
-
-def test_esp_without_udp_is_refused_unless_the_operator_wants_it() -> None:
-    link = up(policy(offer_vendor_ids=()))
-    assert link.server.only(IkeFailed).reason is Reason.ENCAPSULATION
-    link = up(policy(offer_vendor_ids=()), policy(plain_esp=True))
-    assert not link.server.only(InstallIpsecSa).udp_encapsulated
 
 
 def test_a_client_that_cannot_install_ends_our_side_too() -> None:
