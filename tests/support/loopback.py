@@ -76,7 +76,12 @@ class LoopbackGateway:
             port.close()
 
     def _read(self, port: UdpPort) -> None:
-        port.read(self._plane.receive_datagram, 64)
+        port.read(self._receive, 64)
+
+    def _receive(self, path: Path, data: bytes) -> None:
+        """One by one: a client's ICCN and its first PPP frame may come in one batch, and the plane
+        knows the call only once the gateway has seen the ICCN."""
+        self._plane.receive_datagram(path, data)
         self._driver.drain()
 
     def _transmit(self, path: Path, data: bytes) -> None:

@@ -3,19 +3,33 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+import resource
+from collections.abc import Callable, Iterator
+from ipaddress import IPv4Address
+
+import pytest
 
 from ferrule.client.load import Load, Percentiles
 from ferrule.client.server_process import ServerProcess
 from ferrule.client.settings import ClientSettings
 from support.loopback import LoopbackGateway, loopback_gateway
-from support.pair import INSIDE, client_settings
+from support.pair import INSIDE, client_settings, gateway_settings
 
 COUNT = 12
 
 
 def settings_of(number: int) -> ClientSettings:
-    return client_settings(offer_identification=f"10.1.0.{number + 1}")
+    return client_settings(offer_identification=str(IPv4Address("10.1.0.1") + number))
+
+
+@pytest.fixture
+def files() -> Iterator[None]:
+    """Room for the sockets of a thousand clients."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = 2400 if hard == resource.RLIM_INFINITY else min(2400, hard)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, wanted), hard))
+    yield
+    resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
 
 def load_on(gateway: LoopbackGateway, make: Callable[[int], ClientSettings] = settings_of) -> Load:
@@ -51,7 +65,7 @@ async def test_failures_are_counted_by_step_and_reason() -> None:
     def make(number: int) -> ClientSettings:
         return client_settings(
             password="wrong" if number % 2 else "correct horse",
-            offer_identification=f"10.1.0.{number + 1}",
+            offer_identification=str(IPv4Address("10.1.0.1") + number),
         )
 
     async with loopback_gateway() as gateway:
@@ -74,6 +88,25 @@ async def test_a_growth_is_bounded_in_time() -> None:
         assert growth.server_cpu is growth.server_octets is None
         await load.leave()
         assert not load.ups
+
+
+async def test_a_thousand_clients_at_once_all_with_traffic(files: None) -> None:
+    """Every one of them is up, and every one gets its own pings back."""
+    # They all come from one address, faster than any hotel.
+    settings = gateway_settings(per_source_rate=10_000.0, per_source_burst=10_000)
+    async with loopback_gateway(settings) as gateway:
+        load = load_on(gateway)
+        growth = await load.grow(1000, at_once=16, most_seconds=120)
+        assert (growth.up, growth.failures) == (1000, {})
+        addresses = {facts.address for facts in gateway.record.ups}
+        assert len(addresses) == 1000
+        traffic = await load.traffic(INSIDE, seconds=4.0, pings_per_second=0.5)
+        assert traffic.clients == 1000
+        assert traffic.received >= 0.99 * traffic.sent
+        assert not load.ended
+        await load.leave()
+        assert await gateway.emptied()
+        assert len(gateway.record.ends) == 1000
 
 
 def test_percentiles() -> None:
