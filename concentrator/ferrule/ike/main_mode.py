@@ -202,7 +202,8 @@ def refuse(turn: Turn, sa: IsakmpSa, received: Received, error: ProtocolError) -
 def on_clear_notification(turn: Turn, sa: IsakmpSa, path: Path, name: str) -> None:
     """An error notification in the clear for an exchange that is not up: a claim, no proof.
 
-    If nothing better comes soon, the exchange ends with it (RFC 2408 lets us ignore it).
+    If nothing better comes soon, the exchange ends with it, so that a person who waits for the
+    connection learns the cause within seconds. The first claim counts.
     """
     if sa.state in (MainModeState.UP, MainModeState.FAILED):
         turn.drop(path, Reason.UNENCRYPTED, name)

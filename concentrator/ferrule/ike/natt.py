@@ -63,8 +63,10 @@ def responder_nat_d(
     The first hash, about the client's address, is random: the client finds itself behind a NAT
     and uses UDP encapsulation, the only one that Services and user space carry. The second, about
     our own address, is the client's own hash for it, its first NAT-D payload: no client ever finds
-    the server behind a NAT, which Windows refuses without a registry change.
+    the server behind a NAT.
     """
+    # DEVIATION: RFC 3947 3.2 wants the true hashes. Ours force UDP encapsulation and hide load
+    # balancers; QUIRK(windows): a server behind a NAT is refused without a registry change.
     if version == NATT_NONE or not peer_nat_d:
         return []
     draft = version in DRAFTS

@@ -9,6 +9,8 @@ RETRANSMIT_SECONDS: Final = (1.0, 2.0, 4.0, 8.0, 8.0)  # after the last one the 
 QUICK_MODE_SECONDS: Final = (2.0, 4.0, 8.0, 16.0)  # message 2; the initiator repeats its own
 QUICK_MODE_MEMORY_SECONDS: Final = 60.0  # duplicates of a finished Quick Mode are recognised
 HINT_SECONDS: Final = 2.0  # how long an exchange outlives an unauthenticated refusal
-LIFE_GRACE_SECONDS: Final = 10.0  # the side that asked for a lifetime acts on it first
+# DEVIATION: SAs live this much longer than agreed, so that the side that asked for the lifetime
+# acts on it first and a rekey at the last second does not meet a Delete.
+LIFE_GRACE_SECONDS: Final = 10.0
 DPD_RETRY_SECONDS: Final = 5.0
 DPD_TRIES: Final = 5
