@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.locked
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check docs interop bench fuzz lock clean
+.PHONY: help setup demo test check docs crds interop bench fuzz lock clean
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -34,9 +34,13 @@ check: $(STAMP) ## format, lint, types, import contracts, generated files
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/python tools/docs.py --check
+	$(BIN)/python tools/crds.py --check
 
 docs: $(STAMP) ## write the generated pages (docs/troubleshooting.md, docs/protocol/)
 	$(BIN)/python tools/docs.py
+
+crds: $(STAMP) ## write crds/ and the chart's copy from the operator's models
+	$(BIN)/python tools/crds.py
 
 interop: $(STAMP) ## real clients in user-mode-linux (root; installs Debian packages)
 	tools/interop/install.sh

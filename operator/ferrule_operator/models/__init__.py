@@ -1,0 +1,1 @@
+"""The resources as models: what stands in spec and status, with defaults and descriptions."""
