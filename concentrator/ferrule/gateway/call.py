@@ -183,6 +183,7 @@ class Call:
         site = self._site
         verdict = site.accounts.conclude(check, verdict, now)
         if isinstance(verdict, Accepted) and not self._admitted:
+            self._replace_former(verdict.username)
             admission = site.accounts.admit(
                 self.key, verdict.username, check.source, now, self.facts.identity
             )
@@ -197,6 +198,20 @@ class Call:
                     if isinstance(stale, SessionKey)
                 ]
         return self._verified(ask, verdict, now)
+
+    def _replace_former(self, username: str) -> None:
+        """End what the user has in another tunnel of this very host.
+
+        Its machine lost its memory and did not say INITIAL-CONTACT (strongSwan's default). The
+        host lives, so neither dead peer detection nor Hello would ever find the old tunnel dead.
+        """
+        site = self._site
+        for former in site.accounts.sessions.of_user(username):
+            if not isinstance(former, SessionKey) or former.client != self.key.client:
+                continue
+            if former.tunnel != self.key.tunnel:
+                site.accounts.release(former)  # its address is free at once
+                site.to_end.append((former, Reason.REPLACED_SESSION))
 
     def _verified(self, ask: int, verdict: Verdict, now: float) -> list[g.GatewayEffect]:
         return self._translate(self._link.answer(p.Verified(ask, verdict), now), now)

@@ -153,6 +153,19 @@ def test_initial_contact_ends_the_same_hosts_older_session_only() -> None:
     assert other.ping()
 
 
+def test_a_host_that_lost_its_memory_gets_its_address_back_without_initial_contact() -> None:
+    pair = Pair(users=[user("alice", max_sessions=5), user("bob")])
+    Seat(pair, "10.0.0.2", "198.51.100.1", offer_initial_contact=False).connect()
+    other = Seat(pair, "10.0.0.9", "198.51.100.1", username="bob").connect()
+    again = Seat(pair, "10.0.0.2", "198.51.100.1", offer_initial_contact=False).connect()
+    assert end_reasons(pair) == [Reason.REPLACED_SESSION]
+    first, _, third = pair.gateway.record.ups
+    assert third.client == first.client
+    assert third.address == first.address
+    assert again.ping()
+    assert other.ping()
+
+
 def test_the_oldest_session_makes_room_for_the_users_newest() -> None:
     pair = Pair(users=[user("alice", max_sessions=1)])
     first = Seat(pair, "10.0.0.2").connect()
