@@ -66,7 +66,8 @@ class PuntLimits:
     other: the driver sets them to what it can handle."""
 
     new_exchanges: int = 500  # IKE first messages, of all strangers; beyond, see `sieve`
-    ike: int = 5_000  # IKE messages altogether
+    repeated_exchanges: int = 1_000  # of those, with what the sieve lets through beyond
+    ike: int = 5_000  # other IKE messages; beyond, only of cookies that the sieve knows
     client: int = 500  # L2TP, PPP and DHCP of each client
     unknown_spis: int = 50
 
@@ -93,7 +94,9 @@ class PythonPlane(Tables):
         self._transmit = transmit
         self._deliver = deliver
         now = clock()
-        self._sieve = Sieve(limits.new_exchanges, now)
+        self._first_sieve = Sieve(limits.new_exchanges, now)
+        self._first = punt_bucket(limits.repeated_exchanges, now)
+        self._ike_sieve = Sieve(limits.ike, now)
         self._ike = punt_bucket(limits.ike, now)
         self._unknown_spis = punt_bucket(limits.unknown_spis, now)
         self._totals = PlaneCounters()
@@ -133,12 +136,15 @@ class PythonPlane(Tables):
         if len(message) < ISAKMP_HEADER_OCTETS:
             self._drop(Reason.NOT_IKE)
             return
-        if message[8:16] == _NO_COOKIE and not self._sieve.passes(
-            (path.peer, message[:8]), self._clock()
-        ):
+        sender: tuple[object, bytes]
+        if message[8:16] == _NO_COOKIE:
+            sieve, budget, sender = self._first_sieve, self._first, (path.peer, message[:8])
+        else:  # without the port: it changes in an exchange that meets a NAT
+            sieve, budget, sender = self._ike_sieve, self._ike, (path.peer.host, message[:16])
+        if sieve.passes(sender, self._clock()):
+            self._punt_within(budget, IkeDatagram(path, message))
+        else:
             self._drop(Reason.PUNT_QUEUE_FULL)
-            return
-        self._punt_within(self._ike, IkeDatagram(path, message))
 
     def _receive_esp(self, path: Path, data: bytes) -> None:
         if len(data) < 8:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from ferrule.dataplane.sieve import GENERATION_SECONDS, Sieve
+import tracemalloc
+
+from ferrule.dataplane.sieve import BITS, GENERATION_SECONDS, Sieve
 
 
 def flood(sieve: Sieve, start: float, seconds: float, rate: int) -> int:
@@ -48,5 +50,20 @@ def test_calm_returns_after_the_flood() -> None:
     sieve = Sieve(calm_rate=100, now=0.0)
     flood(sieve, 0.0, 2.0, 1_000)
     assert sieve.flooded
-    assert sieve.passes("somebody", 4.0) or sieve.passes("somebody else", 5.5)
+    assert not sieve.passes("at once", 2.1)
+    assert sieve.passes("somebody", 4.2)
     assert not sieve.flooded
+
+
+def test_filters_are_there_only_for_a_flood() -> None:
+    """Each plane has sieves, and a load generator has a thousand planes."""
+    sieve = Sieve(calm_rate=100, now=0.0)
+    tracemalloc.start()
+    for number in range(50):
+        sieve.passes(number, 0.5)
+    assert tracemalloc.get_traced_memory()[1] < 10_000
+    flood(sieve, 1.0, 30.0, 500)
+    assert BITS >> 3 < tracemalloc.get_traced_memory()[0] < 2.1 * (BITS >> 3)
+    sieve.passes("somebody", 31.0 + 2 * GENERATION_SECONDS)
+    assert tracemalloc.get_traced_memory()[0] < 10_000
+    tracemalloc.stop()

