@@ -76,7 +76,7 @@ def _on_dead(turn: Turn, sa: IsakmpSa) -> None:
 
 
 def _sequence(payload: Notification) -> int:
-    """QUIRK(cisco): data longer than four octets has been seen; the first four count."""
+    """RFC 3706 5.3: four octets; what may follow is not looked at."""
     return int.from_bytes(payload.data[:4], "big")
 
 
