@@ -14,6 +14,7 @@ import asyncio
 import ctypes
 import json
 import os
+import pstats
 import resource
 import subprocess
 import sys
@@ -44,7 +45,7 @@ _CLONE_NEWUSER, _CLONE_NEWNET = 0x10000000, 0x40000000
 
 CONFIG = {
     "listen": {"address": HOST, "http": "off", "admin": "", "tun": "ferrule0"},
-    "log": {"format": "json", "level": "warning"},
+    "log": {"format": "json"},
     "gateway": {
         "ipsec": {"psk": KEY},
         "pools": [{"name": "default", "cidr": "10.64.0.0/16"}],
@@ -96,17 +97,19 @@ def enter_namespace() -> None:
 
 
 @contextmanager
-def server() -> Iterator[ServerProcess]:
-    """`ferrule serve` until the block ends."""
+def server(profile: Path | None = None) -> Iterator[ServerProcess]:
+    """`ferrule serve` until the block ends; then its profile is in `profile`."""
     with tempfile.TemporaryDirectory(prefix="ferrule-bench-") as folder:
         config = Path(folder, "gateway.yaml")
         config.write_text(json.dumps(CONFIG))  # JSON is YAML
-        command = [sys.executable, "-m", "ferrule.cli.main", "serve", "--config", str(config)]
+        profiler = [] if profile is None else ["-m", "cProfile", "-o", str(profile)]
+        command = [sys.executable, *profiler, "-m", "ferrule.cli.main", "serve"]
+        command += ["--config", str(config)]
         log = Path(folder, "log")
         with log.open("wb") as errors:
             process = subprocess.Popen(command, stdout=errors, stderr=errors)
         try:
-            await_ports(process, log)
+            await_ready(process, log)
             yield ServerProcess(process.pid)
         finally:
             process.terminate()
@@ -117,13 +120,11 @@ def server() -> Iterator[ServerProcess]:
                 process.wait()
 
 
-def await_ports(process: subprocess.Popen[bytes], log: Path) -> None:
-    """Until both UDP ports are bound."""
+def await_ready(process: subprocess.Popen[bytes], log: Path) -> None:
+    """Until it says that it is ready."""
     end = time.monotonic() + START_SECONDS
-    wanted = {f"{port:04X}" for port in (500, 4500)}
     while time.monotonic() < end and process.poll() is None:
-        rows = Path("/proc/self/net/udp").read_text().splitlines()[1:]
-        if wanted <= {row.split()[1].rpartition(":")[2] for row in rows}:
+        if '"event": "ready"' in log.read_text():
             return
         time.sleep(0.05)
     raise SystemExit(f"the server did not start: {log.read_text()}")
@@ -145,6 +146,63 @@ def settings_of(number: int, phase1: str, phase2: str) -> ClientSettings:
         timeout=30.0,
         rekey=False,
     )
+
+
+# --- where the time goes
+
+
+def place_of(filename: str, function: str) -> str:
+    """The layer of a profiled function; built-in ones are told apart by what they belong to."""
+    if "/ferrule/" in filename:
+        return filename.partition("/ferrule/")[2].partition("/")[0]
+    for mark, place in _PLACES:
+        if mark in function or mark in filename:
+            return place
+    return "Python itself"
+
+
+_PLACES = (
+    ("cryptography", "OpenSSL"),
+    ("_openssl", "OpenSSL"),
+    ("hazmat", "OpenSSL"),
+    ("_hashlib", "OpenSSL"),
+    ("hmac", "OpenSSL"),
+    ("socket", "sockets"),
+    ("posix", "sockets"),
+    ("epoll", "waiting"),
+    ("select", "waiting"),
+    ("asyncio", "asyncio"),
+    ("structlog", "log"),
+    ("prometheus_client", "metrics"),
+)
+
+
+async def set_up_only(options: argparse.Namespace, count: int) -> int:
+    load = Load(Server(HOST), lambda number: settings_of(number, options.phase1, options.phase2))
+    growth = await load.grow(count, at_once=options.at_once, most_seconds=options.most_seconds)
+    await load.leave()
+    return growth.up
+
+
+def where_the_time_goes(options: argparse.Namespace) -> dict[str, float]:
+    """Share of each layer in the server's time, of set-up and teardown, the start not counted.
+
+    The profiler makes small functions look dearer than they are: read it as an order."""
+    shares: dict[str, float] = {}
+    with tempfile.TemporaryDirectory(prefix="ferrule-bench-") as folder:
+        counts = (0, options.profile_clients)
+        for sign, count in zip((-1, 1), counts, strict=True):
+            file = Path(folder, f"profile-{count}")
+            with server(file):
+                asyncio.run(set_up_only(options, count))
+            profile = pstats.Stats(str(file)).stats  # type: ignore[attr-defined]
+            for (filename, _, function), (_, _, own, _, _) in profile.items():
+                place = place_of(filename, function)
+                shares[place] = shares.get(place, 0.0) + sign * own
+    shares.pop("waiting", None)
+    total = sum(value for value in shares.values() if value > 0)
+    ordered = sorted(shares.items(), key=lambda item: -item[1])
+    return {place: round(value / total, 3) for place, value in ordered if value / total > 0.005}
 
 
 # --- the run
@@ -251,6 +309,9 @@ def print_table(report: dict[str, Any]) -> None:
     )
     if report["ended_by_themselves"]:
         print(f"ended by themselves: {report['ended_by_themselves']}")
+    if where := report.get("where"):
+        print("where the server's time goes, profiled:")
+        print("  " + ", ".join(f"{place} {share:.0%}" for place, share in where.items()))
 
 
 def main() -> None:
@@ -264,6 +325,9 @@ def main() -> None:
     parser.add_argument("--most-seconds", type=float, default=120.0, help="for each growth")
     parser.add_argument("--phase1", default="aes256-sha1-modp2048")
     parser.add_argument("--phase2", default="aes256-sha1")
+    parser.add_argument(
+        "--profile-clients", type=int, default=200, help="of a second run, profiled; 0 for none"
+    )
     options = parser.parse_args()
     wanted = 2 * (options.clients + options.more) + 256
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
@@ -277,6 +341,8 @@ def main() -> None:
     with server() as process:
         result = asyncio.run(run(options, process))
     report = as_json(result)
+    if options.profile_clients:
+        report["where"] = where_the_time_goes(options)
     if options.json:
         print(json.dumps(report))
     else:
