@@ -1,7 +1,7 @@
 """The CustomResourceDefinitions, out of the models: structural schemas, columns, subresources.
 
-A structural schema has no references, no `null`, no alternatives of types. Defaults of objects
-are `{}`, so that those of their fields come in one by one, also where an object is given in part.
+A structural schema has no references, no `null`, no alternatives of types. The default of an object
+repeats those of its fields, for rules look at it before these come in.
 """
 
 from __future__ import annotations
@@ -169,10 +169,7 @@ def _object_schema(
                 "description": "The version of this object's form: ferrule.dev/v1alpha1.",
             },
             "kind": {"type": "string", "description": "The kind of this object."},
-            "metadata": {
-                "type": "object",
-                "description": "Name, namespace, labels and the rest of standard metadata.",
-            },
+            "metadata": {"type": "object"},  # the API server's own; nothing more is allowed
             "spec": _structural(spec, "spec"),
             "status": {
                 **_structural(status, "status"),
@@ -233,7 +230,7 @@ class _Converter:
                 for name, inner in source["properties"].items()
             }
             if "default" in schema:
-                schema["default"] = {}
+                schema["default"] = _default_of(schema["properties"])
         else:
             schema["additionalProperties"] = self.convert(
                 source["additionalProperties"], f"{path}{{}}"
@@ -250,3 +247,7 @@ class _Converter:
         while (reference := resolved.pop("$ref", None)) is not None:
             resolved = {**self._named[reference.rpartition("/")[2]], **resolved}
         return resolved
+
+
+def _default_of(properties: Mapping[str, Schema]) -> Schema:
+    return {name: inner["default"] for name, inner in properties.items() if "default" in inner}
