@@ -1,4 +1,4 @@
-"""`make bench`: each bench in a process of its own, one after the other; `--json` for one object."""
+"""`make bench`: each bench in a process of its own, in turn; `--json` for one object."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ BENCHES = ("plane", "setups")
 
 def main() -> None:
     as_json = "--json" in sys.argv[1:]
-    results = {}
+    results: dict[str, list[object]] = {}  # the objects that each prints, a line each
     for name in BENCHES:
         script = str(Path(__file__).parent / f"{name}.py")
         if not as_json:
@@ -22,7 +22,7 @@ def main() -> None:
         said = subprocess.run(
             [sys.executable, script, "--json"], check=True, stdout=subprocess.PIPE, text=True
         )
-        results[name] = json.loads(said.stdout)
+        results[name] = [json.loads(line) for line in said.stdout.splitlines()]
     if as_json:
         print(json.dumps(results))
 
