@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 from typing import Annotated
 
+import structlog
 import typer
 
 from ferrule.runtime.config import load
@@ -28,7 +29,7 @@ def serve(
         raise typer.Exit(1) from error
     configure_logging(loaded.log.format, loaded.log.level)
     for warning in loaded.warnings:
-        print(warning, file=sys.stderr)
+        structlog.get_logger("ferrule").warning("configuration", problem=str(warning))
     try:
         asyncio.run(Server(loaded, config).run())
     except EGRESS_ERRORS as error:

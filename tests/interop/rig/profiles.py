@@ -43,6 +43,7 @@ class Profile:
     dpd_seconds: int = 0
     dpd_timeout_seconds: int = 0
     restart: bool = False
+    initial_contact: bool = False
     pfs: bool = False
     mtu: int = 1400
     echo_seconds: int = 0
@@ -98,6 +99,7 @@ connections {{
     remote_addrs = {profile.server}
     proposals = {profile.ike}
     keyingtries = {0 if profile.restart else 1}
+    unique = {"replace" if profile.initial_contact else "no"}
     {lifetime}
     {dpd}
     local {{
@@ -105,7 +107,7 @@ connections {{
     }}
     remote {{
       auth = psk
-      id = %any
+      id = {profile.server if profile.initial_contact else "%any"}
     }}
     children {{
       l2tp {{
