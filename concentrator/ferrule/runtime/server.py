@@ -32,10 +32,11 @@ from ferrule.runtime.driver import Driver
 from ferrule.runtime.egress import EGRESS_ERRORS, configure_host, open_egress
 from ferrule.runtime.health import serve_http
 from ferrule.runtime.report import TelemetryReport
-from ferrule.runtime.udp import UdpPort
+from ferrule.runtime.udp import UdpPort, open_natt_port
 from ferrule.runtime.watch import watch
 
 _BATCH = 64  # datagrams or IP packets read before the other sources get their turn
+_STRANGERS_BATCH = 16  # the same for IKE: no flood of it takes the turn of those who are in
 
 
 class Server:
@@ -70,10 +71,7 @@ class Server:
         async with contextlib.AsyncExitStack() as stack:
             stack.callback(self._driver.close)
             host = str(listen.address or "0.0.0.0")
-            self._ports = {
-                natt: self._open_port(stack, host, port, natt)
-                for natt, port in ((False, listen.ike_port), (True, listen.natt_port))
-            }
+            self._open_ports(stack, host)
             self._tun = stack.enter_context(open_egress(config, self._accounts))
             self._plane = PythonPlane(
                 clock=loop.time,
@@ -84,8 +82,8 @@ class Server:
             self._driver.attach(self._plane)
             self._report.attach(self._plane, self._receive_buffers())
             self._tell_weak(config)
-            for port in self._ports.values():
-                self._read_whenever_ready(stack, loop, port.fileno(), self._reader_of(port))
+            for port, batch in self._batches.items():
+                self._read_whenever_ready(stack, loop, port.fileno(), self._reader_of(port, batch))
             self._read_whenever_ready(stack, loop, self._tun.fileno(), self._read_tun)
             for number, action in (
                 (signal.SIGTERM, self._stop.set),
@@ -115,21 +113,27 @@ class Server:
         if self._failure:
             raise OSError(self._failure)
 
-    def _open_port(
-        self, stack: contextlib.AsyncExitStack, host: str, number: int, natt: bool
-    ) -> UdpPort:
-        octets = self._config.listen.receive_buffer_octets
-        port = UdpPort(host, number, natt=natt, receive_buffer=octets)
-        stack.callback(port.close)
-        if port.receive_octets < octets:
-            self._log.warning(
-                "receive buffer is smaller than wanted: bursts may lose packets",
-                port=number,
-                wanted=octets,
-                got=port.receive_octets,
-                remedy="raise net.core.rmem_max on the node",
-            )
-        return port
+    def _open_ports(self, stack: contextlib.AsyncExitStack, host: str) -> None:
+        listen = self._config.listen
+        octets = listen.receive_buffer_octets
+        ike = UdpPort(host, listen.ike_port, natt=False, receive_buffer=octets, keep_paths=False)
+        stack.callback(ike.close)
+        esp, natt_ike = open_natt_port(host, listen.natt_port, receive_buffer=octets)
+        stack.callback(esp.close)
+        self._ports = {False: ike, True: esp}
+        self._batches = {esp: _BATCH, ike: _STRANGERS_BATCH}
+        if natt_ike is not None:
+            stack.callback(natt_ike.close)
+            self._batches[natt_ike] = _STRANGERS_BATCH
+        for port in (ike, esp):
+            if port.receive_octets < octets:
+                self._log.warning(
+                    "receive buffer is smaller than wanted: bursts may lose packets",
+                    port=port.local.port,
+                    wanted=octets,
+                    got=port.receive_octets,
+                    remedy="raise net.core.rmem_max on the node",
+                )
 
     @staticmethod
     def _read_whenever_ready(
@@ -174,9 +178,9 @@ class Server:
 
     # --- packets
 
-    def _reader_of(self, port: UdpPort) -> Any:
+    def _reader_of(self, port: UdpPort, batch: int) -> Any:
         def read() -> None:
-            port.read(self._receive, _BATCH)
+            port.read(self._receive, batch)
 
         return read
 

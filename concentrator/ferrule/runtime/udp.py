@@ -1,11 +1,14 @@
 """UDP ports: what the kernel hands over becomes (Path, octets), and back.
 
 A port that listens on every address asks the kernel which of ours a datagram reached
-(IP_PKTINFO), and answers from that one: a client believes no other.
+(IP_PKTINFO), and answers from that one: a client believes no other. The NAT-T port is two
+sockets, so that strangers who fill the queue of IKE displace no packet of a client.
 """
 
 from __future__ import annotations
 
+import contextlib
+import ctypes
 import socket
 import struct
 from collections.abc import Callable
@@ -15,9 +18,24 @@ from ferrule.core.ids import Address, Path
 
 IP_PKTINFO = 8
 SO_RCVBUFFORCE = 33
+SO_ATTACH_REUSEPORT_CBPF = 51
+SO_MEMINFO = 55
 _IN_PKTINFO = struct.Struct("=i4s4s")  # interface index, local address, destination address
 _DATAGRAM_MAX = 65_535
 _PATHS_MAX = 8192  # paths kept so that a packet of a known peer allocates none
+_MEMINFO = struct.Struct("=9I")  # linux/sock_diag.h: the last is how many were dropped
+
+# Classic BPF over the payload: socket 1 for four zero octets (RFC 3948 2.2), else socket 0.
+# A payload without four octets ends the program with 0.
+_STEER = b"".join(
+    struct.pack("=HBBI", *row)
+    for row in (
+        (0x20, 0, 0, 0),  # load the word at 0
+        (0x15, 0, 1, 0),  # zero?
+        (0x06, 0, 0, 1),
+        (0x06, 0, 0, 0),
+    )
+)
 
 Receive: TypeAlias = Callable[[Path, bytes], None]
 _Key: TypeAlias = tuple[tuple[str, int], bytes]
@@ -26,11 +44,26 @@ _Key: TypeAlias = tuple[tuple[str, int], bytes]
 class UdpPort:
     """One bound, non-blocking IPv4 socket."""
 
-    def __init__(self, host: str, port: int, *, natt: bool, receive_buffer: int = 8 << 20) -> None:
-        """Binds; raises OSError. `receive_buffer` is wanted in octets, see `receive_octets`."""
+    def __init__(
+        self,
+        host: str,
+        port: int,
+        *,
+        natt: bool,
+        receive_buffer: int = 8 << 20,
+        keep_paths: bool = True,
+        shared: bool = False,
+    ) -> None:
+        """Binds; raises OSError. `receive_buffer` is wanted in octets, see `receive_octets`.
+
+        `keep_paths`: peers come again, so that their paths are worth the memory. `shared`: with
+        other such sockets of this user."""
         self._natt = natt
+        self._keep_paths = keep_paths
         self._socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK)
         try:
+            if shared:
+                self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
             self._wildcard = host in ("", "0.0.0.0")
             if self._wildcard:
                 self._socket.setsockopt(socket.IPPROTO_IP, IP_PKTINFO, 1)
@@ -54,6 +87,18 @@ class UdpPort:
     def receive_octets(self) -> int:
         """The receive buffer that the kernel granted (it doubles what it is asked for)."""
         return self._socket.getsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF) // 2
+
+    @property
+    def overflowed(self) -> int:
+        """Datagrams that the kernel dropped, most often because the receive buffer was full."""
+        octets = self._socket.getsockopt(socket.SOL_SOCKET, SO_MEMINFO, _MEMINFO.size)
+        return int(_MEMINFO.unpack(octets)[-1])
+
+    def steer_by_marker(self) -> None:
+        """Of two sockets that share the port, the second gets IKE. Raises OSError."""
+        program = ctypes.create_string_buffer(_STEER, len(_STEER))
+        filtering = struct.pack("HP", len(_STEER) // 8, ctypes.addressof(program))
+        self._socket.setsockopt(socket.SOL_SOCKET, SO_ATTACH_REUSEPORT_CBPF, filtering)
 
     def fileno(self) -> int:
         return self._socket.fileno()
@@ -98,7 +143,8 @@ class UdpPort:
         if len(self._paths) >= _PATHS_MAX:
             self._paths.clear()
         path = Path(Address(*peer), Address(host, self.local.port), self._natt)
-        self._paths[key] = path
+        if self._keep_paths:
+            self._paths[key] = path
         return path
 
     def send(self, path: Path, data: bytes) -> None:
@@ -114,3 +160,31 @@ class UdpPort:
                 self._socket.sendto(data, path.peer)
         except OSError:
             self.send_errors += 1
+
+
+def open_natt_port(
+    host: str, port: int, *, receive_buffer: int = 8 << 20
+) -> tuple[UdpPort, UdpPort | None]:
+    """The socket of ESP, and that of IKE; None where the kernel does not steer, and the first gets
+    both. Raises OSError, as for any port that is taken."""
+    with contextlib.closing(socket.socket(socket.AF_INET, socket.SOCK_DGRAM)) as alone:
+        alone.bind((host, port))  # a second server of this user must not share the port
+    esp = UdpPort(host, port, natt=True, receive_buffer=receive_buffer, shared=True)
+    try:
+        ike = UdpPort(
+            host,
+            esp.local.port,
+            natt=True,
+            receive_buffer=receive_buffer,
+            keep_paths=False,
+            shared=True,
+        )
+    except OSError:
+        esp.close()
+        raise
+    try:
+        esp.steer_by_marker()
+    except OSError:
+        ike.close()
+        return esp, None
+    return esp, ike

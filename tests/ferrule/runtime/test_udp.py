@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import errno
 import select
 import socket
 
 import pytest
 
 from ferrule.core.ids import Address, Path
-from ferrule.runtime.udp import UdpPort
+from ferrule.runtime.udp import UdpPort, open_natt_port
 
 
 class Peer:
@@ -100,4 +101,67 @@ def test_a_taken_port_is_an_error_that_leaks_no_socket() -> None:
 def test_the_receive_buffer_is_what_the_kernel_granted() -> None:
     port = UdpPort("127.0.0.1", 0, natt=True, receive_buffer=1 << 17)
     assert port.receive_octets == 1 << 17
+    port.close()
+
+
+@pytest.mark.parametrize("bound", ["127.0.0.1", "0.0.0.0"])
+def test_ike_and_esp_of_the_natt_port_queue_apart(bound: str) -> None:
+    """More IKE than its buffer holds displaces no ESP; both answer from the one port."""
+    esp, ike = open_natt_port(bound, 0, receive_buffer=1 << 16)
+    assert ike is not None
+    assert esp.local == ike.local
+    number = esp.local.port
+    with Peer() as peer:
+        for _ in range(1000):
+            peer.socket.sendto(bytes(4) + b"a message of IKE", ("127.0.0.1", number))
+        for data in (b"\x00\x00\x00\x01 an ESP packet", b"\xff", b"", bytes(3)):
+            peer.socket.sendto(data, ("127.0.0.1", number))
+        heard = read_all(esp, 4)
+        assert [data for _, data in heard] == [
+            b"\x00\x00\x00\x01 an ESP packet",
+            b"\xff",
+            b"",
+            b"\0\0\0",
+        ]
+        assert esp.overflowed == 0
+        assert ike.overflowed > 0
+        assert {data for _, data in read_all(ike, 16)} == {bytes(4) + b"a message of IKE"}
+        for port in (esp, ike):
+            port.send(heard[0][0], b"answer")
+            assert peer.socket.recvfrom(100) == (b"answer", ("127.0.0.1", number))
+    esp.close()
+    ike.close()
+
+
+def test_a_second_server_does_not_share_the_natt_port() -> None:
+    esp, ike = open_natt_port("127.0.0.1", 0)
+    with pytest.raises(OSError, match="in use"):
+        open_natt_port("127.0.0.1", esp.local.port)
+    esp.close()
+    assert ike is not None
+    ike.close()
+
+
+def test_without_steering_one_socket_gets_both(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(_: UdpPort) -> None:
+        raise OSError(errno.ENOPROTOOPT, "Protocol not available")
+
+    monkeypatch.setattr(UdpPort, "steer_by_marker", refuse)
+    both, none = open_natt_port("127.0.0.1", 0)
+    assert none is None
+    with Peer() as peer:
+        for data in (bytes(4) + b"IKE", b"not IKE"):
+            peer.socket.sendto(data, ("127.0.0.1", both.local.port))
+        assert [data for _, data in read_all(both, 2)] == [bytes(4) + b"IKE", b"not IKE"]
+    both.close()
+
+
+def test_paths_of_strangers_are_not_kept() -> None:
+    port = UdpPort("127.0.0.1", 0, natt=False, keep_paths=False)
+    with Peer() as peer:
+        for _ in range(2):
+            peer.socket.sendto(b"again", ("127.0.0.1", port.local.port))
+        (one, _), (other, _) = read_all(port, 2)
+        assert one == other
+        assert one is not other
     port.close()
