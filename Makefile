@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.locked
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check docs crds interop bench fuzz lock clean
+.PHONY: help setup demo test check docs crds interop kubernetes bench fuzz lock clean
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -45,6 +45,10 @@ crds: $(STAMP) ## write crds/ and the chart's copy from the operator's models
 interop: $(STAMP) ## real clients in user-mode-linux (root; installs Debian packages)
 	tools/interop/install.sh
 	$(BIN)/pytest -q tests/interop
+
+kubernetes: $(STAMP) ## the operator and the chart on a real API server (builds it once)
+	tools/kubernetes/build.sh api
+	$(BIN)/pytest -q tests/kubernetes
 
 bench: $(STAMP) ## set-ups a second, memory a session, packets a second
 	$(BIN)/python -m tests.bench
