@@ -11,6 +11,7 @@ from ferrule.cli.admin import kick, sessions, status
 from ferrule.cli.check_config import check_config
 from ferrule.cli.demo import demo
 from ferrule.cli.hash_password import hash_password
+from ferrule.cli.init_tun import init_tun
 from ferrule.cli.probe import probe
 from ferrule.cli.serve import serve
 
@@ -41,7 +42,17 @@ def main(
     pass
 
 
-for command in (serve, probe, status, sessions, kick, check_config, hash_password, demo):
+for command in (
+    serve,
+    init_tun,
+    probe,
+    status,
+    sessions,
+    kick,
+    check_config,
+    hash_password,
+    demo,
+):
     app.command()(command)
 
 if __name__ == "__main__":

@@ -88,6 +88,19 @@ def configure(link: TunLink) -> tuple[str, ...]:
     return tuple(egress)
 
 
+def check(link: TunLink) -> None:
+    """See that the host is as `configure` makes it, as far as packets depend on it.
+
+    Takes no privilege. Raises RoutingError, which says all that is lacking.
+    """
+    index = _step(f"find {link.name}", lambda: socket.if_nametoindex(link.name))
+    if missing := _netlink(lambda netlink: _missing(netlink, link, index)):
+        raise RoutingError(
+            f"{link.name} was prepared for another configuration, for there is "
+            f"{' and '.join(missing)}: run ferrule init-tun again (in a pod: replace the pod)"
+        )
+
+
 def forwards(name: str) -> bool:
     """The interface `name` forwards IPv4. Raises RoutingError if there is none."""
     index = _step(f"find {name}", lambda: socket.if_nametoindex(name))
@@ -104,11 +117,23 @@ def _configure(netlink: Any, link: TunLink, index: int) -> dict[str, int]:
     return _egress(netlink, link, index)
 
 
+def _missing(netlink: Any, link: TunLink, index: int) -> list[str]:
+    missing = []
+    if (str(link.address), 32) not in _addresses(netlink, index):
+        missing.append(f"no address {link.address}")
+    routes = _routes(netlink, index)
+    wanted = {str(pool) for pool in collapse_addresses(link.pools)}
+    missing += [f"no route to {route}" for route in sorted(wanted - routes.keys())]
+    if not _inet_conf(netlink, index).get("forwarding"):
+        missing.append(f"no forwarding from {link.name}")
+    beyond = _egress(netlink, link, index)
+    if not any(_inet_conf(netlink, other).get("forwarding") for other in beyond.values()):
+        missing.append("no other interface that forwards")
+    return missing
+
+
 def _set_address(netlink: Any, link: TunLink, index: int) -> None:
-    there = {
-        (message.get_attr("IFA_LOCAL"), message["prefixlen"])
-        for message in netlink.get_addr(family=socket.AF_INET, index=index)
-    }
+    there = _addresses(netlink, index)
     wanted = (str(link.address), 32)
     if wanted not in there:
         _step(
@@ -120,11 +145,7 @@ def _set_address(netlink: Any, link: TunLink, index: int) -> None:
 
 
 def _set_routes(netlink: Any, link: TunLink, index: int) -> None:
-    there = {
-        f"{message.get_attr('RTA_DST') or '0.0.0.0'}/{message['dst_len']}": message["scope"]
-        for message in netlink.get_routes(family=socket.AF_INET, oif=index, table=_MAIN_TABLE)
-        if message["proto"] != _KERNEL_ROUTE
-    }
+    there = _routes(netlink, index)
     wanted = {str(pool) for pool in collapse_addresses(link.pools)}
     for route in wanted - there.keys():
         _step(
@@ -133,6 +154,22 @@ def _set_routes(netlink: Any, link: TunLink, index: int) -> None:
         )
     for route in there.keys() - wanted:
         netlink.route("del", dst=route, oif=index, scope=there[route])
+
+
+def _addresses(netlink: Any, index: int) -> set[tuple[str, int]]:
+    return {
+        (message.get_attr("IFA_LOCAL"), message["prefixlen"])
+        for message in netlink.get_addr(family=socket.AF_INET, index=index)
+    }
+
+
+def _routes(netlink: Any, index: int) -> dict[str, int]:
+    """The routes to the interface that are not the kernel's own, with their scope."""
+    return {
+        f"{message.get_attr('RTA_DST') or '0.0.0.0'}/{message['dst_len']}": message["scope"]
+        for message in netlink.get_routes(family=socket.AF_INET, oif=index, table=_MAIN_TABLE)
+        if message["proto"] != _KERNEL_ROUTE
+    }
 
 
 def _egress(netlink: Any, link: TunLink, index: int) -> dict[str, int]:

@@ -62,6 +62,10 @@ class Listen(Section):
     tun: str = Field(default="ferrule0", pattern=r"^[^\s/]{1,15}$")
     """Name of the TUN device; it is made if it is not there."""
 
+    prepared: bool = False
+    """`ferrule init-tun` made the TUN device, routes and nft table: only attach to it. This process
+    needs no capability then."""
+
     public_address: HostAddress | None = None
     """The address that clients know, where it is not one of this host's: behind a NAT or a load
     balancer."""

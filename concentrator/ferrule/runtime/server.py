@@ -29,12 +29,14 @@ from ferrule.runtime.config import Config, load
 from ferrule.runtime.config_accounts import accounts_settings
 from ferrule.runtime.config_problems import ConfigError
 from ferrule.runtime.driver import Driver
-from ferrule.runtime.egress import EGRESS_ERRORS, configure_host, open_egress
+from ferrule.runtime.egress import EGRESS_ERRORS, adapt_host, open_egress
 from ferrule.runtime.health import serve_http
 from ferrule.runtime.report import TelemetryReport
 from ferrule.runtime.udp import UdpPort, open_natt_port
 from ferrule.runtime.watch import watch
 
+_LINK_SECONDS = 5.0
+_LINK_POLL_SECONDS = 0.005
 _BATCH = 64  # datagrams or IP packets read before the other sources get their turn
 _STRANGERS_BATCH = 16  # the same for IKE: no flood of it takes the turn of those who are in
 
@@ -72,7 +74,7 @@ class Server:
             stack.callback(self._driver.close)
             host = str(listen.address or "0.0.0.0")
             self._open_ports(stack, host)
-            self._tun = stack.enter_context(open_egress(config, self._accounts))
+            self._tun = stack.enter_context(open_egress(config))
             self._plane = PythonPlane(
                 clock=loop.time,
                 punt=self._driver.punt,
@@ -98,6 +100,7 @@ class Server:
             )
             await stack.enter_async_context(serve_admin(self, listen.admin))
             self._keep(stack, watch(self._files, self._reload))
+            await self._await_link()
             self._report.ready = True
             self._log.info(
                 "ready",
@@ -155,6 +158,14 @@ class Server:
                 await task
 
         stack.push_async_callback(end)
+
+    async def _await_link(self) -> None:
+        """A TUN that was just attached may lose the first packets until its link is up."""
+        end = time.monotonic() + _LINK_SECONDS
+        while not self._tun.running:
+            if time.monotonic() > end:
+                raise OSError(f"the TUN device {self._tun.name} does not come up: set its link up")
+            await asyncio.sleep(_LINK_POLL_SECONDS)
 
     async def _say_goodbye(self) -> None:
         """CDN, StopCCN and Delete to everybody; then wait a moment for the acknowledgements."""
@@ -238,7 +249,7 @@ class Server:
         self._gateway.site.wall_offset = time.time() - now
         endings = self._accounts.replace(accounts_settings(config), time.time())
         self._config = config
-        self._configure_host(config)
+        self._adapt_host(config)
         self._driver.command(lambda _: self._gateway.reload(gateway_settings(config)))
         for ending in endings:
             if isinstance(ending.key, SessionKey):
@@ -249,9 +260,9 @@ class Server:
             "configuration taken over", users=len(self._accounts.users), sessions_ended=len(endings)
         )
 
-    def _configure_host(self, config: Config) -> None:
+    def _adapt_host(self, config: Config) -> None:
         try:
-            configure_host(config, self._accounts)
+            adapt_host(config)
         except EGRESS_ERRORS as error:
             self._log.error("host not configured for the new configuration", cause=str(error))
 

@@ -12,6 +12,7 @@ COMMANDS = {
     "serve",
     "probe",
     "status",
+    "init-tun",
     "sessions",
     "kick",
     "check-config",
