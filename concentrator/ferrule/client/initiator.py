@@ -1,6 +1,6 @@
 """The initiator: IKE, L2TP and PPP joined into one client of an L2TP/IPsec server.
 
-The twin of `gateway.client` and `gateway.call`, with one ISAKMP SA, one tunnel and one call. Pure:
+The twin of `gateway.client`; L2TP and PPP are in `call`. Pure:
 punts of its data plane in, effects out, one deadline. It asks nothing, so it has no `answer`.
 RFC 3193 3: first IKE, then L2TP within the IPsec SA, then PPP within the call.
 """
@@ -13,24 +13,19 @@ from enum import Enum
 from typing import Final, assert_never
 
 from ferrule.client import effects as c
+from ferrule.client.call import CLIENT, Call
 from ferrule.client.effects import Step
-from ferrule.client.errands import Network
+from ferrule.client.progress import Progress
 from ferrule.client.settings import ClientSettings
 from ferrule.core.deadlines import Deadline, Deadlines
-from ferrule.core.ids import ClientId, Cookie, IsakmpSaId, Path, SessionId, Spi, TunnelId
+from ferrule.core.ids import Cookie, IsakmpSaId, Path, Spi
 from ferrule.core.reasons import Reason
 from ferrule.dataplane import interface as plane
 from ferrule.esp.overhead import inner_mtu
 from ferrule.ike import effects as ike
 from ferrule.ike.endpoint import IkeEndpoint
 from ferrule.ike.iana import NotifyType, notify_name
-from ferrule.l2tp import effects as l2
-from ferrule.l2tp.endpoint import L2tpEndpoint
-from ferrule.ppp import effects as p
-from ferrule.ppp.link import PeerLink
-from ferrule.ppp.phases import Phase
 
-CLIENT: Final = ClientId(1)  # there is no other in our plane
 _LOWEST_SPI: Final = 256  # RFC 4303 2.1
 _REKEY_SHARE: Final = 0.8  # of a lifetime, when it is renewed
 
@@ -67,10 +62,6 @@ _NOTIFIED: Final[Mapping[Step, Mapping[str, Reason]]] = {
         notify_name(NotifyType.INVALID_ID_INFORMATION): Reason.TRAFFIC_SELECTOR,
     },
 }
-_AFTER_LCP: Final[Mapping[Phase, Step]] = {
-    Phase.AUTHENTICATE: Step.AUTH,
-    Phase.NETWORK: Step.IPCP,  # a server that asks for no authentication
-}
 
 
 def _is_due(deadline: Deadline | None, now: float) -> bool:
@@ -84,7 +75,6 @@ class Initiator:
         self, settings: ClientSettings, entropy: Callable[[int], bytes], path: Path
     ) -> None:
         self.life = Life.NEW
-        self.step = Step.PHASE1
         self.heard = False  # anything at all from the server
         self._settings = settings
         self._entropy = entropy
@@ -92,30 +82,28 @@ class Initiator:
         self._ike = IkeEndpoint(
             settings.ike, entropy, choose_cookie=self._choose_cookie, choose_spi=self._choose_spi
         )
-        self._l2tp = L2tpEndpoint(settings.l2tp, entropy)
-        self._link: PeerLink | None = None
+        self._progress = Progress()
+        self._call = Call(settings, entropy, self._progress)
         self._timers = Deadlines()
         self._isakmp_sas: set[IsakmpSaId] = set()
         self._isakmp_sa: IsakmpSaId | None = None  # the newest
         self._ipsec_sas: set[Spi] = set()
-        self._call: tuple[TunnelId, SessionId] | None = None
-        self._mtu = settings.mtu
-        self._bound = False
-        self._auth_failure: tuple[Reason, str] | None = None
-        self._started_at = 0.0
-        self._step_since = 0.0
         self._floated_at: float | None = None
         self._reason = Reason.PEER_CLOSED  # why we leave
+
+    @property
+    def step(self) -> Step:
+        """The one under way, or in which the set-up failed."""
+        return self._progress.step
 
     # --- verbs
 
     @property
     def deadline(self) -> Deadline | None:
-        """The earliest timer of ours, of IKE, of L2TP and of PPP."""
+        """The earliest timer of ours, of IKE and of the call."""
         if self.life is Life.CLOSED:
             return None
-        link = None if self._link is None else self._link.deadline
-        layers = (self._timers.next, self._ike.deadline, self._l2tp.deadline, link)
+        layers = (self._timers.next, self._ike.deadline, self._call.deadline)
         return min((d for d in layers if d is not None), default=None)
 
     def start(self, now: float) -> list[c.ClientEffect]:
@@ -123,7 +111,7 @@ class Initiator:
         if self.life is not Life.NEW:
             return []
         self.life = Life.SETTING_UP
-        self._started_at = self._step_since = now
+        self._progress.start(now)
         if self._settings.timeout:
             self._timers.set("timeout", now + self._settings.timeout)
         return self._settle(self._on_ike(self._ike.initiate(self._path, now), now), now)
@@ -143,10 +131,8 @@ class Initiator:
             return out
         if _is_due(self._ike.deadline, now):
             out += self._on_ike(self._ike.expire(now), now)
-        if _is_due(self._l2tp.deadline, now):
-            out += self._on_l2tp(self._l2tp.expire(now), now)
-        if self._link is not None and _is_due(self._link.deadline, now):
-            out += self._on_ppp(self._link.expire(now), now)
+        if _is_due(self._call.deadline, now):
+            out += self._after_call(self._call.expire(now), now)
         return self._settle(out, now)
 
     def close(self, reason: Reason, now: float) -> list[c.ClientEffect]:
@@ -168,11 +154,10 @@ class Initiator:
             case plane.LifetimeReached():
                 return self._rekey_ipsec_sa(now)
             case plane.L2tpControl():
-                return self._on_l2tp(self._l2tp.receive(punt.message, now), now)
+                return self._after_call(self._call.receive_l2tp(punt.message, now), now)
             case plane.PppControl():
-                if self._link is None or (punt.tunnel, punt.session) != self._call:
-                    return [c.Dropped(Reason.L2TP_UNKNOWN_SESSION, "a PPP frame without a call")]
-                return self._on_ppp(self._link.receive(punt.frame, now), now)
+                effects = self._call.receive_ppp(punt.tunnel, punt.session, punt.frame, now)
+                return self._after_call(effects, now)
             case plane.PeerMoved():
                 self._path = punt.path
                 return []
@@ -207,12 +192,18 @@ class Initiator:
 
     # --- steps
 
-    def _done(
-        self, step: Step, facts: dict[str, str | float], now: float, following: Step
-    ) -> c.StepDone:
-        seconds, self._step_since = now - self._step_since, now
-        self.step = following
-        return c.StepDone(step, seconds, facts)
+    def _after_call(self, effects: list[c.ClientEffect], now: float) -> list[c.ClientEffect]:
+        """After every verb of the call: is it up, is it over?"""
+        network = self._call.network
+        if self.life is Life.SETTING_UP and network is not None:
+            self.life = Life.UP
+            self._timers.clear("timeout")
+            if self._path.natt and self._settings.keepalive_seconds:
+                self._timers.set("keepalive", now + self._settings.keepalive_seconds)
+            effects.append(c.Connected(network, now - self._progress.started_at))
+        if self._call.ended is not None:
+            effects += self._fail(*self._call.ended, now)
+        return effects
 
     def _fail(self, reason: Reason, detail: str, now: float) -> list[c.ClientEffect]:
         """The set-up, or what was up, came to an end that we did not choose."""
@@ -232,12 +223,8 @@ class Initiator:
         self.life = Life.LEAVING
         self._reason = reason
         self._timers.clear_all()
-        out: list[c.ClientEffect] = []
-        if self._link is not None:
-            out += self._on_ppp(self._link.close(reason, now), now)
-        out += self._on_l2tp(self._l2tp.close(reason, now), now)
         self._timers.set("farewell", now + self._settings.farewell_seconds)
-        return out
+        return self._call.close(reason, now)
 
     def _finish(self, now: float) -> list[c.ClientEffect]:
         """The Deletes, and the end."""
@@ -252,10 +239,8 @@ class Initiator:
 
     def _settle(self, effects: list[c.ClientEffect], now: float) -> list[c.ClientEffect]:
         """After every verb: once our goodbye is acknowledged nothing is left to wait for."""
-        if self.life is Life.LEAVING:
-            pending = self._l2tp.deadline
-            if not self._ipsec_sas or pending is None or pending.name == "linger":
-                effects += self._finish(now)
+        if self.life is Life.LEAVING and (not self._ipsec_sas or self._call.farewell_heard):
+            effects += self._finish(now)
         return effects
 
     # --- IKE
@@ -326,9 +311,11 @@ class Initiator:
             phase1["vendor_ids"] = ", ".join(up.vendor_ids)
         carrier = f"UDP port {up.path.peer.port}" if up.path.natt else "no UDP encapsulation"
         out: list[c.ClientEffect] = [
-            self._done(Step.PHASE1, phase1, now, Step.PHASE2),
+            self._progress.done(Step.PHASE1, phase1, now, Step.PHASE2),
             c.StepDone(
-                Step.NAT, floated - self._started_at, {"method": up.natt, "carrier": carrier}
+                Step.NAT,
+                floated - self._progress.started_at,
+                {"method": up.natt, "carrier": carrier},
             ),
         ]
         return out + self._on_ike(self._ike.establish_ipsec_sa(up.isakmp_sa, now), now)
@@ -344,7 +331,7 @@ class Initiator:
     def _on_install(self, install: ike.InstallIpsecSa) -> c.ClientEffect:
         settings = self._settings
         self._ipsec_sas.add(install.inbound_spi)
-        self._mtu = min(settings.mtu, inner_mtu(settings.outer_mtu, install.suite))
+        self._call.mtu = min(settings.mtu, inner_mtu(settings.outer_mtu, install.suite))
         return c.InstallSa(
             plane.SaSpec(
                 client=CLIENT,
@@ -366,8 +353,8 @@ class Initiator:
         if self.life is not Life.SETTING_UP or self.step is not Step.PHASE2:
             return out
         facts: dict[str, str | float] = {"suite": up.suite, "pfs": up.pfs or "none"}
-        out.append(self._done(Step.PHASE2, facts, now, Step.TUNNEL))
-        return out + self._on_l2tp(self._l2tp.open_tunnel(now), now)
+        out.append(self._progress.done(Step.PHASE2, facts, now, Step.TUNNEL))
+        return out + self._after_call(self._call.open(now), now)
 
     def _on_remove(self, remove: ike.RemoveIpsecSa, now: float) -> list[c.ClientEffect]:
         self._ipsec_sas.discard(remove.inbound_spi)
@@ -384,130 +371,3 @@ class Initiator:
             self._timers.set("rekey ipsec", now + 1.0)
             return self._on_ike(self._ike.initiate(self._path, now), now)
         return self._on_ike(self._ike.establish_ipsec_sa(self._isakmp_sa, now), now)
-
-    # --- L2TP
-
-    def _on_l2tp(self, effects: list[l2.L2tpEffect], now: float) -> list[c.ClientEffect]:
-        out: list[c.ClientEffect] = []
-        for effect in effects:
-            match effect:
-                case l2.SendL2tp():
-                    out.append(c.SendL2tp(CLIENT, effect.message))
-                case l2.TunnelUp():
-                    out += self._on_tunnel_up(effect, now)
-                case l2.TunnelDown() | l2.SessionDown():
-                    out += self._on_l2tp_down(effect.reason, effect.detail, now)
-                case l2.SessionUp():
-                    out += self._on_session_up(effect, now)
-                case l2.L2tpDropped():
-                    out.append(c.Dropped(effect.reason, effect.detail))
-                case _:
-                    assert_never(effect)
-        return out
-
-    def _on_tunnel_up(self, up: l2.TunnelUp, now: float) -> list[c.ClientEffect]:
-        if self.step is not Step.TUNNEL:
-            return []
-        facts: dict[str, str | float] = {"server": f"{up.peer_host_name} {up.peer_vendor}".strip()}
-        done = self._done(Step.TUNNEL, facts, now, Step.CALL)
-        return [done, *self._on_l2tp(self._l2tp.open_session(up.tunnel, now), now)]
-
-    def _on_session_up(self, up: l2.SessionUp, now: float) -> list[c.ClientEffect]:
-        if self.step is not Step.CALL:
-            return []
-        self._call = (up.tunnel, up.session)
-        self._link = PeerLink(self._settings.ppp, self._settings.credentials, self._entropy)
-        link = plane.LinkSpec(
-            CLIENT, up.tunnel, up.session, up.peer_tunnel, up.peer_session, up.sequencing
-        )
-        facts: dict[str, str | float] = {
-            "tunnel": f"{up.tunnel} to {up.peer_tunnel}",
-            "session": f"{up.session} to {up.peer_session}",
-        }
-        out: list[c.ClientEffect] = [
-            c.AddLink(link),
-            self._done(Step.CALL, facts, now, Step.LCP),
-        ]
-        return out + self._on_ppp(self._link.start(now), now)
-
-    def _on_l2tp_down(self, reason: Reason, detail: str, now: float) -> list[c.ClientEffect]:
-        if self._auth_failure is not None:
-            reason, detail = self._auth_failure
-        return self._fail(reason, detail, now)
-
-    # --- PPP
-
-    def _on_ppp(self, effects: list[p.PppEffect], now: float) -> list[c.ClientEffect]:
-        out: list[c.ClientEffect] = []
-        if self.step is Step.LCP and self._link is not None and self.life is Life.SETTING_UP:
-            following = _AFTER_LCP.get(self._link.phase)
-            if following is not None:
-                out.append(self._done(Step.LCP, {}, now, following))
-        for effect in effects:
-            match effect:
-                case p.SendPpp():
-                    out += self._send_ppp(effect.frame)
-                case p.Authenticated():
-                    self._auth_failure = None
-                    if self.step is Step.AUTH:
-                        facts: dict[str, str | float] = {
-                            "method": effect.method,
-                            "user": effect.username,
-                        }
-                        out.append(self._done(Step.AUTH, facts, now, Step.IPCP))
-                case p.AuthenticationFailed():
-                    self._auth_failure = (effect.reason, effect.detail)
-                case p.NetworkUp():
-                    out += self._on_network_up(effect, now)
-                case p.NetworkDown():
-                    out += self._unbind()
-                case p.LinkDown():
-                    reason, detail = self._auth_failure or (effect.reason, effect.detail)
-                    out += self._fail(reason, detail, now)
-                case p.PppDropped():
-                    out.append(c.Dropped(effect.reason, effect.detail))
-                case p.PeerIdentified() | p.AskVerify() | p.AskAddress():
-                    pass  # questions are the server's role
-                case _:
-                    assert_never(effect)
-        return out
-
-    def _send_ppp(self, frame: bytes) -> list[c.ClientEffect]:
-        return [] if self._call is None else [c.SendPpp(CLIENT, *self._call, frame)]
-
-    def _on_network_up(self, up: p.NetworkUp, now: float) -> list[c.ClientEffect]:
-        assert self._call is not None
-        self._bound = True
-        network = Network(up.local, up.peer, up.dns, up.wins, min(self._mtu, up.mru))
-        spec = plane.SessionSpec(
-            CLIENT,
-            *self._call,
-            address=up.local.packed,
-            mtu=network.mtu,
-            policy=plane.Policy(),
-            compress_protocol=up.compress_protocol,
-            compress_address=up.compress_address,
-            default=True,
-        )
-        out: list[c.ClientEffect] = [c.BindSession(spec)]
-        if self.life is not Life.SETTING_UP:
-            return out  # IPCP was negotiated anew
-        self.life = Life.UP
-        self._timers.clear("timeout")
-        if self._path.natt and self._settings.keepalive_seconds:
-            self._timers.set("keepalive", now + self._settings.keepalive_seconds)
-        facts: dict[str, str | float] = {
-            "address": str(network.address),
-            "server_address": str(network.peer),
-            "dns": ", ".join(map(str, network.dns)) or "none",
-            "mtu": network.mtu,
-        }
-        out.append(self._done(Step.IPCP, facts, now, Step.PING))
-        out.append(c.Connected(network, now - self._started_at))
-        return out
-
-    def _unbind(self) -> list[c.ClientEffect]:
-        if not self._bound or self._call is None:
-            return []
-        self._bound = False
-        return [c.UnbindSession(CLIENT, *self._call)]

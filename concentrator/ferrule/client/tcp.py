@@ -8,8 +8,6 @@ simultaneous open, urgent data, SACK, timestamps, fast retransmit, delayed ackno
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from enum import Enum
 from typing import Final, TypeAlias
 
 from ferrule.client.ipv4 import HEADER_OCTETS as IP_HEADER_OCTETS
@@ -26,9 +24,32 @@ from ferrule.client.tcp_segment import (
     build_segment,
     parse_segment,
 )
+from ferrule.client.tcp_states import (
+    Closed,
+    Connected,
+    PeerFinished,
+    Received,
+    SendPacket,
+    State,
+    TcpEffect,
+    Trigger,
+)
 from ferrule.core.deadlines import Deadline, Deadlines
 from ferrule.core.errors import ProtocolError
 from ferrule.core.tables import Row, TransitionTable, Verdict
+
+__all__ = [
+    "TRANSITIONS",
+    "Closed",
+    "Connected",
+    "PeerFinished",
+    "Received",
+    "SendPacket",
+    "State",
+    "TcpConnection",
+    "TcpEffect",
+    "Trigger",
+]
 
 _SCALE: Final = 3
 _PEER_MSS_DEFAULT: Final = 536  # RFC 9293 3.7.1
@@ -36,71 +57,6 @@ _TRIES_MAX: Final = 7
 _TIME_WAIT_SECONDS: Final = 0.5  # ports are drawn at random, so an old segment finds no one
 _FIN_WAIT_SECONDS: Final = 5.0
 _INITIAL_SEGMENTS: Final = 10  # RFC 6928
-
-
-# --- effects
-
-
-@dataclass(slots=True)
-class SendPacket:
-    """Send this IPv4 packet."""
-
-    packet: bytes
-
-
-@dataclass(slots=True)
-class Connected:
-    """The handshake is done, `seconds` after `open`."""
-
-    seconds: float
-
-
-@dataclass(slots=True)
-class Received:
-    """The next octets of the stream."""
-
-    data: bytes
-
-
-@dataclass(slots=True)
-class PeerFinished:
-    """The peer will send no more."""
-
-
-@dataclass(slots=True)
-class Closed:
-    """The connection is over. `detail` is "" if both sides closed it in good order."""
-
-    detail: str
-
-
-TcpEffect: TypeAlias = SendPacket | Connected | Received | PeerFinished | Closed
-
-
-class State(Enum):
-    """RFC 9293 3.3.2, without LISTEN and SYN-RECEIVED."""
-
-    SYN_SENT = "syn-sent"
-    ESTABLISHED = "established"
-    FIN_WAIT_1 = "fin-wait-1"
-    FIN_WAIT_2 = "fin-wait-2"
-    CLOSING = "closing"
-    TIME_WAIT = "time-wait"
-    CLOSE_WAIT = "close-wait"
-    LAST_ACK = "last-ack"
-    CLOSED = "closed"
-
-
-class Trigger(Enum):
-    """What moves the state; data and acknowledgments alone don't."""
-
-    SYN_ACK = "syn-ack"
-    CLOSE = "close"  # asked by us
-    FIN_ACKED = "fin-acked"
-    PEER_FIN = "peer-fin"
-    RESET = "reset"
-    WAIT_OVER = "wait-over"  # a timer of a state that sends nothing
-    GIVE_UP = "give-up"  # retransmissions are exhausted, or `abort`
 
 
 class TcpConnection:

@@ -378,7 +378,7 @@ def test_nothing_that_comes_in_raises(octets: list[bytes], step: Step, kind: int
     pair.loop.run(5, lambda: watched.host.step is step)
     initiator = watched.host._initiator
     now = pair.loop.time()
-    call = initiator._call or (TunnelId(1), SessionId(1))
+    call = initiator._call.ids or (TunnelId(1), SessionId(1))
     for data in octets:
         match kind:
             case 0:
