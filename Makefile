@@ -63,5 +63,5 @@ lock: ## resolve the versions anew (needs uv)
 	uv pip compile pyproject.toml --extra dev --extra fuzz --python-version 3.11 --generate-hashes --no-emit-index-url --no-header -q -o requirements/fuzz.lock
 
 clean: ## remove what the targets above made
-	rm -rf $(VENV) .cache .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) .venv-fuzz .cache .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 	find concentrator operator tests tools -name __pycache__ -type d -prune -exec rm -rf {} +

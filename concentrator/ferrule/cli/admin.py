@@ -18,6 +18,7 @@ _Socket = Annotated[
 ]
 _Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 DEFAULT_SOCKET = "/run/ferrule/admin.sock"
+_PIPE_WIDTH = 240  # characters
 
 
 def status(socket: _Socket = DEFAULT_SOCKET, as_json: _Json = False) -> None:
@@ -37,8 +38,9 @@ def sessions(socket: _Socket = DEFAULT_SOCKET, as_json: _Json = False) -> None:
         print(json.dumps(rows))
         return
     table = Table(box=None, header_style="bold")
-    for column in ("SESSION", "USER", "ADDRESS", "FROM", "STATE", "FOR", "UP", "DOWN", "CLIENT"):
+    for column in ("SESSION", "USER", "ADDRESS", "FROM", "STATE", "FOR", "UP", "DOWN"):
         table.add_column(column, no_wrap=True)
+    table.add_column("CLIENT", overflow="fold")
     for row in rows:
         table.add_row(
             row["session"],
@@ -51,7 +53,8 @@ def sessions(socket: _Socket = DEFAULT_SOCKET, as_json: _Json = False) -> None:
             _octets(row["octets_down"]),
             row["client"],
         )
-    Console().print(table)
+    # Into a pipe nothing is shortened: other programs read it.
+    Console(width=None if sys.stdout.isatty() else _PIPE_WIDTH).print(table)
 
 
 def kick(
