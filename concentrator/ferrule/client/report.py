@@ -101,6 +101,7 @@ _SEEN_FROM_HERE: Final[Mapping[Reason, tuple[str, str]]] = MappingProxyType(
             "no address was free, or its path lost packets; see the server's log",
         ),
         Reason.PEER_CLOSED: ("the server closed the connection", "its log says why"),
+        Reason.ADMIN_KICK: ("the probe was interrupted, and left in good order", ""),
         Reason.PEER_DEAD: (
             "the server does not answer dead peer detection",
             "the server is gone, or the path to it is",
