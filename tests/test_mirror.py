@@ -16,6 +16,7 @@ TESTS = ROOT / "tests" / "ferrule"
 ELSEWHERE: dict[str, str] = {
     "gateway.call": "gateway/test_gateway.py",
     "gateway.client": "gateway/test_gateway.py",
+    "gateway.deeds": "runtime/test_driver.py",
     "gateway.settings": "gateway/test_gateway.py",
     "l2tp.authentication": "l2tp/test_tunnel.py",
     "l2tp.calls": "l2tp/test_endpoint.py",

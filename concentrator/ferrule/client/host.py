@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
-from typing import assert_never
 
 from ferrule.client import effects as c
 from ferrule.client.initiator import Initiator, Life
@@ -18,6 +17,7 @@ from ferrule.core.ids import Path
 from ferrule.core.reasons import Reason
 from ferrule.dataplane.interface import PlaneCounters, Punt
 from ferrule.dataplane.python import PythonPlane
+from ferrule.gateway.deeds import perform
 
 
 class Host:
@@ -91,35 +91,9 @@ class Host:
         plane = self._plane
         for effect in effects:
             match effect:
-                case c.SendIke():
-                    plane.send_ike(effect.path, effect.message)
-                case c.SendL2tp():
-                    plane.send_l2tp(effect.client, effect.message)
-                case c.SendPpp():
-                    plane.send_ppp(effect.client, effect.tunnel, effect.session, effect.frame)
-                case c.SendKeepalive():
-                    plane.send_keepalive(effect.client)
-                case c.InstallSa():
-                    plane.install_sa(effect.sa)
-                case c.ActivateSa():
-                    plane.activate_sa(effect.inbound_spi)
-                case c.RemoveSa():
-                    plane.remove_sa(effect.inbound_spi)
-                case c.MoveClient():
-                    plane.move_client(effect.client, effect.path)
-                case c.RemoveClient():
-                    plane.remove_client(effect.client)
-                case c.AddLink():
-                    plane.add_link(effect.link)
-                case c.RemoveLink():
-                    plane.remove_link(effect.client, effect.tunnel, effect.session)
-                case c.BindSession():
-                    plane.bind_session(effect.session)
-                case c.UnbindSession():
-                    plane.unbind_session(effect.client, effect.tunnel, effect.session)
                 case (
                     c.StepDone() | c.Connected() | c.Failed() | c.Ended() | c.Closed() | c.Dropped()
                 ):
                     self._notify(effect)
                 case _:
-                    assert_never(effect)
+                    perform(plane, effect)

@@ -110,6 +110,25 @@ class SetPolicy:
     policy: Policy
 
 
+PlaneDeed: TypeAlias = (
+    SendIke
+    | SendKeepalive
+    | SendL2tp
+    | SendPpp
+    | SendIp
+    | InstallSa
+    | ActivateSa
+    | RemoveSa
+    | MoveClient
+    | RemoveClient
+    | AddLink
+    | RemoveLink
+    | BindSession
+    | UnbindSession
+    | SetPolicy
+)
+
+
 # --- questions and answers ------------------------------------------------------------------
 
 
@@ -266,21 +285,7 @@ class Dropped:
 
 
 GatewayEffect: TypeAlias = (
-    SendIke
-    | SendKeepalive
-    | SendL2tp
-    | SendPpp
-    | SendIp
-    | InstallSa
-    | ActivateSa
-    | RemoveSa
-    | MoveClient
-    | RemoveClient
-    | AddLink
-    | RemoveLink
-    | BindSession
-    | UnbindSession
-    | SetPolicy
+    PlaneDeed
     | RunCheck
     | AskActivity
     | StageDone

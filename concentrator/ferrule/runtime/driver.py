@@ -11,12 +11,13 @@ import asyncio
 from collections import deque
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
-from typing import Protocol, assert_never
+from typing import Protocol
 
 from ferrule.core.credentials import Verdict
 from ferrule.core.reasons import Reason
 from ferrule.dataplane.interface import IkeDatagram, Plane, Punt, SessionCounters
 from ferrule.gateway import effects as g
+from ferrule.gateway.deeds import perform
 from ferrule.gateway.gateway import Gateway
 
 _PUNTS_MAX = 8192  # control traffic of clients
@@ -135,38 +136,8 @@ class Driver:
         assert plane is not None
         for effect in effects:
             match effect:
-                case g.SendIke():
-                    plane.send_ike(effect.path, effect.message)
-                case g.SendL2tp():
-                    plane.send_l2tp(effect.client, effect.message)
-                case g.SendPpp():
-                    plane.send_ppp(effect.client, effect.tunnel, effect.session, effect.frame)
-                case g.SendIp():
-                    plane.send_ip(effect.client, effect.tunnel, effect.session, effect.packet)
-                case g.SendKeepalive():
-                    plane.send_keepalive(effect.client)
                 case g.AskActivity():
                     self._answer_activity(effect, now)
-                case g.InstallSa():
-                    plane.install_sa(effect.sa)
-                case g.ActivateSa():
-                    plane.activate_sa(effect.inbound_spi)
-                case g.RemoveSa():
-                    plane.remove_sa(effect.inbound_spi)
-                case g.MoveClient():
-                    plane.move_client(effect.client, effect.path)
-                case g.RemoveClient():
-                    plane.remove_client(effect.client)
-                case g.AddLink():
-                    plane.add_link(effect.link)
-                case g.RemoveLink():
-                    plane.remove_link(effect.client, effect.tunnel, effect.session)
-                case g.BindSession():
-                    plane.bind_session(effect.session)
-                case g.UnbindSession():
-                    plane.unbind_session(effect.client, effect.tunnel, effect.session)
-                case g.SetPolicy():
-                    plane.set_policy(effect.client, effect.tunnel, effect.session, effect.policy)
                 case g.RunCheck():
                     self._run_check(effect)
                 case g.Dropped():
@@ -192,7 +163,7 @@ class Driver:
                 case g.ClientMoved():
                     report.client_moved(effect)
                 case _:
-                    assert_never(effect)
+                    perform(plane, effect)
 
     def _answer_activity(self, ask: g.AskActivity, now: float) -> None:
         assert self._plane is not None
