@@ -5,7 +5,7 @@
 #
 # or both without Docker: tools/images/build.sh. Python and nft come from Debian, all else from the
 # lock files, as wheels: nothing is compiled, and what builds stays in the first stages.
-ARG BASE=docker.io/library/debian:bookworm-slim
+ARG BASE=debian:bookworm-slim
 
 # --- what both images begin with: Debian and its Python
 FROM ${BASE} AS python
