@@ -1,30 +1,64 @@
-"""Who may start a phase 1: a token bucket a source, and limits on half-open exchanges.
+"""Who may start a phase 1: token buckets a source, and limits on half-open exchanges.
 
-The limits are generous, since a hotel is one source. A flood of spoofed first messages pushes out
-its own kind, oldest first: an honest client needs its place for one round trip. Exchanges whose
-peer has shown its address (message 3 carries our cookie) are never pushed out by strangers.
+The limits are generous, since a hotel is one source. Message 1 may be forged, so whoever says it
+again is let in although its source has no tokens left: forgers must not lock a neighbourhood out.
+Message 3 can't be forged, since it carries our cookie, and is what costs: its bucket is strict. A
+flood of spoofed first messages pushes out its own kind, oldest first: an honest client needs its
+place for one round trip. Exchanges past message 3 are never pushed out by strangers.
 """
 
 from __future__ import annotations
 
 from typing import Final
 
-from ferrule.core.ids import IsakmpSaId
+from ferrule.core.ids import Address, Cookie, IsakmpSaId
 
 SOURCES_MAX: Final = 16_384
+REFUSED_MAX: Final = 4096
 SWEEP_SECONDS: Final = 30.0
 REPORT_RATE: Final = 10.0  # refused first messages a second that count as failures, not noise
 REPORT_BURST: Final = 100
 
 
-class Admission:
-    """Bounded by `SOURCES_MAX` buckets and by the policy's number of half-open exchanges."""
+class Buckets:
+    """A token bucket for each source, at most `SOURCES_MAX` of them."""
 
-    __slots__ = ("_buckets", "_proven", "_reports", "_unproven")
+    __slots__ = ("_levels",)
 
     def __init__(self) -> None:
         # least recently used first: (tokens, at)
-        self._buckets: dict[str, tuple[float, float]] = {}
+        self._levels: dict[str, tuple[float, float]] = {}
+
+    def __len__(self) -> int:
+        return len(self._levels)
+
+    def take(self, host: str, rate: float, burst: int, now: float) -> bool:
+        """Whether `host` may cause one more piece of work. `rate` is in tokens a second."""
+        key, levels = _source(host), self._levels
+        level = levels.pop(key, None)
+        levels[key], allowed = _take(level or (float(burst), now), rate, burst, now)
+        if len(levels) > SOURCES_MAX:
+            del levels[next(iter(levels))]
+        return allowed
+
+    def sweep(self, now: float) -> None:
+        """Forget sources that were silent for `SWEEP_SECONDS`; their bucket is full again."""
+        silent = now - SWEEP_SECONDS
+        for host, (_, at) in list(self._levels.items()):
+            if at > silent:
+                return
+            del self._levels[host]
+
+
+class Admission:
+    """Bounded by `SOURCES_MAX`, `REFUSED_MAX` and the policy's number of half-open exchanges."""
+
+    __slots__ = ("_claimed", "_proofs", "_proven", "_refused", "_reports", "_unproven")
+
+    def __init__(self) -> None:
+        self._claimed = Buckets()  # by the source address that a first message claims
+        self._proofs = Buckets()  # by the address that a third message came from
+        self._refused: dict[tuple[Cookie, Address], None] = {}  # oldest first
         self._unproven: dict[IsakmpSaId, None] = {}  # oldest first
         self._proven: set[IsakmpSaId] = set()
         self._reports = (float(REPORT_BURST), 0.0)
@@ -35,16 +69,26 @@ class Admission:
 
     @property
     def sources(self) -> int:
-        return len(self._buckets)
+        return max(len(self._claimed), len(self._proofs))
 
     def take_token(self, host: str, rate: float, burst: int, now: float) -> bool:
-        """Whether `host` may cause one more piece of work. `rate` is in tokens a second."""
-        key = _source(host)
-        bucket = self._buckets.pop(key, None)
-        self._buckets[key], allowed = _take(bucket or (float(burst), now), rate, burst, now)
-        if len(self._buckets) > SOURCES_MAX:
-            del self._buckets[next(iter(self._buckets))]
-        return allowed
+        """Whether a message that may be forged may cause work. `rate` is in tokens a second."""
+        return self._claimed.take(host, rate, burst, now)
+
+    def take_proof(self, host: str, rate: float, burst: int, now: float) -> bool:
+        """Whether somebody who surely is at `host` may cause work that costs."""
+        return self._proofs.take(host, rate, burst, now)
+
+    def comes_again(self, icookie: Cookie, peer: Address) -> bool:
+        """Whether this first message was refused before, for want of a token. Remembers it."""
+        refused, key = self._refused, (icookie, peer)
+        if key in refused:
+            del refused[key]
+            return True
+        if len(refused) >= REFUSED_MAX:
+            del refused[next(iter(refused))]
+        refused[key] = None
+        return False
 
     def may_report(self, now: float) -> bool:
         """Whether one more refused first message of a stranger may be reported as a failure."""
@@ -52,12 +96,11 @@ class Admission:
         return allowed
 
     def sweep(self, now: float) -> None:
-        """Forget sources that were silent for `SWEEP_SECONDS`; their bucket is full again."""
-        silent = now - SWEEP_SECONDS
-        for host, (_, at) in list(self._buckets.items()):
-            if at > silent:
-                return
-            del self._buckets[host]
+        """Forget silent sources, and with the last of them whom they were refused for."""
+        self._claimed.sweep(now)
+        self._proofs.sweep(now)
+        if not self._claimed:
+            self._refused.clear()
 
     def victim(self, limit: int) -> IsakmpSaId | None:
         """Who must go before one more may come in, if anybody."""

@@ -115,7 +115,7 @@ def on_first_message(turn: Turn, path: Path, header: Header, message: bytes) -> 
     policy, admission = turn.policy, turn.admission
     if not admission.take_token(
         path.peer.host, policy.per_source_rate, policy.per_source_burst, turn.now
-    ):
+    ) and not admission.comes_again(header.icookie, path.peer):
         turn.drop(path, Reason.SOURCE_RATE, "")
         return
     contents = parse_payloads(header.next_payload, message[HEADER_OCTETS:])

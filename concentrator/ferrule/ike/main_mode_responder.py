@@ -111,6 +111,11 @@ def on_message_3(turn: Turn, sa: IsakmpSa, received: Received) -> None:
     if sa.transform is None:
         raise ValueError("no transform was chosen")
     exchange = Phase1Exchange(ni=read_nonce(contents), gxi=contents.first(KeyExchange).data)
+    policy, host = turn.policy, received.path.peer.host
+    if not turn.admission.take_proof(
+        host, policy.per_source_rate, policy.per_source_burst, turn.now
+    ):
+        raise ProtocolError(Reason.SOURCE_RATE, "message 3")  # the peer will repeat it
     key = dh.generate(sa.transform.group)
     exchange.gxy = key.shared(exchange.gxi)
     exchange.gxr = key.public

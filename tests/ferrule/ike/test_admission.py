@@ -2,8 +2,9 @@
 
 import pytest
 
-from ferrule.core.ids import Address, IsakmpSaId, Path
+from ferrule.core.ids import Address, Cookie, IsakmpSaId, Path
 from ferrule.core.reasons import Reason
+from ferrule.crypto import dh
 from ferrule.ike import admission
 from ferrule.ike.admission import Admission
 from ferrule.ike.effects import IkeDropped, IkeFailed, IsakmpSaUp, SendIke
@@ -92,10 +93,62 @@ def test_a_source_that_is_too_eager() -> None:
         type(ike.receive(path, (n + 1).to_bytes(8, "big") + message[8:], 0.0)[0]) for n in range(12)
     ]
     assert kinds == [SendIke] * 10 + [IkeDropped] * 2
-    refused = ike.receive(path, (99).to_bytes(8, "big") + message[8:], 0.0)
+    eager = (99).to_bytes(8, "big") + message[8:]
+    refused = ike.receive(path, eager, 0.0)
     assert refused[0].reason is Reason.SOURCE_RATE  # type: ignore[union-attr]
+    assert isinstance(ike.receive(path, eager, 0.0)[0], SendIke)
     other = path._replace(peer=Address("192.0.2.1", 500))
     assert isinstance(ike.receive(other, message, 0.0)[0], SendIke)
+
+
+def test_forgers_lock_nobody_out() -> None:
+    """Somebody spends all the tokens of a hotel's address; its guests say it again and get in."""
+    link = Link(server=policy(per_source_rate=1.0, per_source_burst=5))
+    path, message = _first_message()
+    forged = iter(range(1, 10_000))
+
+    def forge(_: str, way: Path, honest: bytes) -> list[tuple[Path, bytes]]:
+        for _ in range(10):
+            cookie = next(forged).to_bytes(8, "big")
+            link.server.ike.receive(path, cookie + message[8:], link.now)
+        return [(way, honest)]
+
+    link.filter = forge
+    link.connect()
+    assert link.server.of(IsakmpSaUp) == []
+    link.advance(2)
+    assert len(link.server.of(IsakmpSaUp)) == 1
+
+
+def test_what_costs_is_limited_by_who_is_surely_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Message 3 beyond the bucket is dropped before any key is made, and passes when repeated."""
+    link = Link(server=policy(per_source_rate=1.0, per_source_burst=1))
+    assert link.server.ike._admission.take_proof(CLIENT.host, 1.0, 1, link.now)
+    made = []
+    generate = dh.generate
+    monkeypatch.setattr(dh, "generate", lambda group: made.append(group) or generate(group))
+    link.connect()
+    (drop,) = link.server.of(IkeDropped)
+    assert (drop.reason, drop.detail) == (Reason.SOURCE_RATE, "message 3")
+    assert len(made) == 1  # the client's
+    link.advance(2)
+    assert len(link.server.of(IsakmpSaUp)) == 1
+    assert len(made) == 2
+
+
+def test_who_was_refused_is_bounded_and_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(admission, "REFUSED_MAX", 3)
+    gate = Admission()
+    peer = Address("192.0.2.1", 500)
+    cookies = [Cookie(bytes([number]) * 8) for number in range(5)]
+    gate.take_token(peer.host, 1.0, 1, 0.0)
+    assert not any(gate.comes_again(cookie, peer) for cookie in cookies[:4])
+    assert not gate.comes_again(cookies[0], peer)  # pushed out
+    assert gate.comes_again(cookies[3], peer)
+    assert not gate.comes_again(cookies[3], peer)  # once
+    assert not gate.comes_again(cookies[2], Address("192.0.2.1", 501))
+    gate.sweep(100.0)
+    assert not gate.comes_again(cookies[0], peer)
 
 
 def test_a_flood_of_spoofed_first_messages() -> None:
