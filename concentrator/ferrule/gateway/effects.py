@@ -250,6 +250,7 @@ class IsakmpSaUp:
     suite: str
     vendor_ids: tuple[str, ...]
     seconds: float
+    rekey: bool = False  # the client had one
 
 
 @dataclass(slots=True)

@@ -232,11 +232,14 @@ class Gateway:
                 {"phase1": up.seconds},
             )
             client = self._new_client(origin)
+        rekey = bool(client.isakmp_sas)
         client.isakmp_sas.add(up.isakmp_sa)
         self._by_isakmp[up.isakmp_sa] = client.id
         return [
             g.StageDone("phase1", up.seconds),
-            g.IsakmpSaUp(up.isakmp_sa, up.path, up.identity, up.suite, up.vendor_ids, up.seconds),
+            g.IsakmpSaUp(
+                up.isakmp_sa, up.path, up.identity, up.suite, up.vendor_ids, up.seconds, rekey
+            ),
         ]
 
     def _client_of(self, identity: str, path: Path) -> Client | None:

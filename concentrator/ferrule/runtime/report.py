@@ -109,13 +109,14 @@ class TelemetryReport:
         self.metrics.auth_tried(tried.method, tried.reason)
 
     def isakmp_sa_up(self, up: g.IsakmpSaUp) -> None:
-        self.metrics.isakmp_sa_up(up.suite)
+        self.metrics.isakmp_sa_up(up.suite, rekey=up.rekey)
         self._log.debug(
             "ISAKMP SA up",
             peer=str(up.path.peer),
             identity=up.identity,
             suite=up.suite,
             vendor_ids=list(up.vendor_ids),
+            rekey=up.rekey,
         )
 
     def ipsec_sa_up(self, up: g.IpsecSaUp) -> None:

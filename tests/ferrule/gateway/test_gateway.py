@@ -161,6 +161,7 @@ def test_a_host_that_lost_its_memory_gets_its_address_back_without_initial_conta
     assert end_reasons(pair) == [Reason.REPLACED_SESSION]
     first, _, third = pair.gateway.record.ups
     assert third.client == first.client
+    assert [up.rekey for up in pair.gateway.record.isakmp_ups] == [False, False, True]
     assert third.address == first.address
     assert again.ping()
     assert other.ping()
