@@ -62,7 +62,10 @@ class Soak:
             client = Client(guest, kind(guest))
             client.move(laboratory, "lan")
             client.start()
-            profile = profile_of(name, ike_seconds=LIFETIME_SECONDS, esp_seconds=LIFETIME_SECONDS)
+            # Not the same: strongSwan may forget one of two rekeys that fall due at one moment.
+            profile = profile_of(
+                name, ike_seconds=LIFETIME_SECONDS, esp_seconds=LIFETIME_SECONDS - 4
+            )
             if name == "dora":
                 profile = profile.but(ike="aes256-sha2;modp2048", esp="aes256-sha1")
             session = client.connect(profile)
