@@ -10,10 +10,9 @@ from typing import Annotated
 import structlog
 import typer
 
-from ferrule.runtime.config import load
 from ferrule.runtime.config_problems import ConfigError
 from ferrule.runtime.egress import EGRESS_ERRORS
-from ferrule.runtime.server import Server
+from ferrule.runtime.server import Server, load_newest
 from ferrule.telemetry.logs import configure_logging
 
 
@@ -22,7 +21,7 @@ def serve(
 ) -> None:
     """Run the concentrator until SIGTERM; SIGHUP, or a changed file, reloads the configuration."""
     try:
-        loaded = load(config)
+        loaded = load_newest(config)
     except ConfigError as error:
         for problem in error.problems:
             print(problem, file=sys.stderr)

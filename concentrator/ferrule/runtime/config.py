@@ -70,6 +70,19 @@ class Listen(Section):
     """The address that clients know, where it is not one of this host's: behind a NAT or a load
     balancer."""
 
+    remote: HostPort = None
+    """Where an operator asks how things are, and hands in configurations (TCP, sealed with
+    `remoteKey`). `off`: nowhere."""
+
+    remote_key: SecretText | None = None
+    """The key that an operator must have: 128 random bits or more, in any form."""
+
+    remote_key_file: str | None = None
+    """A file that holds that key."""
+
+    remote_folder: str = Field(default="/run/ferrule/remote", min_length=1, max_length=1024)
+    """Where configurations that were handed in are kept, across restarts of this process."""
+
     path_mtu: int = Field(default=1500, ge=1280, le=9000)
     """MTU of the network that the outer packets take."""
 

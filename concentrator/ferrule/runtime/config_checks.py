@@ -14,6 +14,7 @@ from ferrule.runtime.config_problems import Location, Problem, Severity, field_p
 from ferrule.runtime.config_yaml import Document
 from ferrule.runtime.gateway_spec import DENIED_BY_DEFAULT, GatewaySpec, Ipsec
 from ferrule.runtime.proposals import weak_phase1, weak_phase2
+from ferrule.runtime.sealing import KEY_OCTETS_MIN
 
 if TYPE_CHECKING:
     from ferrule.runtime.config import Listen, UserSpec
@@ -154,6 +155,10 @@ def _egress(gateway: GatewaySpec) -> Iterator[Finding]:
 def _listen(listen: Listen) -> Iterator[Finding]:
     if listen.ike_port == listen.natt_port:
         yield _ERROR, ("nattPort",), "is the same as ikePort; choose two different ports"
+    if listen.remote is not None and listen.remote_key is None:
+        yield _ERROR, ("remoteKey",), "is missing; write remoteKeyFile: with a path, or remote: off"
+    elif listen.remote_key is not None and len(listen.remote_key) < KEY_OCTETS_MIN:
+        yield _ERROR, ("remoteKey",), f"is shorter than {KEY_OCTETS_MIN} octets; use a random one"
 
 
 def _users(gateway: GatewaySpec, users: Sequence[UserRow]) -> list[Problem]:

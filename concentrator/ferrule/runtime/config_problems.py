@@ -21,7 +21,15 @@ if TYPE_CHECKING:
 Location: TypeAlias = tuple[int | str, ...]
 
 SECRET_FIELDS: Final = frozenset(
-    {"psk", "previousPsk", "tunnelSecret", "password", "verifier", "previousVerifier"}
+    {
+        "psk",
+        "previousPsk",
+        "tunnelSecret",
+        "password",
+        "verifier",
+        "previousVerifier",
+        "remoteKey",
+    }
 )
 _SHOWN_MAX: Final = 60  # characters of a wrong value in a message
 

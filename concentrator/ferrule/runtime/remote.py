@@ -15,6 +15,7 @@ from typing import Any, Final, Protocol
 
 from aiohttp import web
 
+from ferrule.core.ids import Address
 from ferrule.core.secret import Secret
 from ferrule.runtime.sealing import QUESTION, SealBroken, Sealer, reply_purpose
 
@@ -67,12 +68,12 @@ def _are_texts(files: dict[Any, Any]) -> bool:
 
 @contextlib.asynccontextmanager
 async def serve_remote(
-    server: Steered, host: str, port: int, key: Callable[[], Secret]
+    server: Steered, listen: Address, key: Callable[[], Secret]
 ) -> AsyncIterator[None]:
     """Serve on a TCP port; `key` is asked for at each question. Raises OSError."""
     runner = web.AppRunner(_application(server, key), access_log=None)
     await runner.setup()
-    await web.TCPSite(runner, host, port).start()
+    await web.TCPSite(runner, listen.host, listen.port).start()
     try:
         yield
     finally:

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 
 import structlog
 
@@ -18,7 +18,7 @@ from ferrule.gateway.gateway import Gateway
 from ferrule.telemetry import canonical
 from ferrule.telemetry.budget import LineBudget
 from ferrule.telemetry.canonical import SessionRecord
-from ferrule.telemetry.metrics import Metrics, Snapshot
+from ferrule.telemetry.metrics import WEAK_WORDS, Metrics, Snapshot, count_weak
 
 
 class TelemetryReport:
@@ -32,6 +32,7 @@ class TelemetryReport:
         self._log = structlog.get_logger("ferrule")
         self._lines = LineBudget()
         self.ready = False
+        self.connected: dict[str, float] = {}  # when each user came on last, in Unix seconds
         self.metrics = Metrics(__version__, time.time())
         self.metrics.attach(self._snapshot)
 
@@ -62,6 +63,16 @@ class TelemetryReport:
             plane=self._plane.counters() if self._plane is not None else None,
         )
 
+    def weak_sas(self) -> dict[str, int]:
+        """Live SAs by the weak algorithm that they use."""
+        now = self._snapshot()
+        return {word: count_weak(word, now.isakmp_sas, now.ipsec_sas) for word in WEAK_WORDS}
+
+    def forget(self, known: Container[str]) -> None:
+        """Keep of `connected` only users that are `known`."""
+        for name in [name for name in self.connected if name not in known]:
+            del self.connected[name]
+
     # --- the driver's Report
 
     def dropped(self, reason: Reason, detail: str) -> None:
@@ -73,6 +84,7 @@ class TelemetryReport:
 
     def session_up(self, facts: g.SessionFacts) -> None:
         self.metrics.session_up()
+        self.connected[facts.username] = round(time.time(), 3)
         self._log.info("session up", **canonical.session_up(_record(facts)))
 
     def session_ended(

@@ -7,6 +7,7 @@ import contextlib
 import os
 import signal
 import time
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -31,22 +32,50 @@ from ferrule.runtime.config_problems import ConfigError
 from ferrule.runtime.driver import Driver
 from ferrule.runtime.egress import EGRESS_ERRORS, adapt_host, open_egress
 from ferrule.runtime.health import serve_http
+from ferrule.runtime.remote import serve_remote
 from ferrule.runtime.report import TelemetryReport
+from ferrule.runtime.sources import Sources, revisions
 from ferrule.runtime.udp import UdpPort, open_natt_port
 from ferrule.runtime.watch import watch
 
+# Of `listen`, what is read anew at each reload.
+_RELOADED = frozenset({"public_address", "remote_key", "remote_key_file"})
 _LINK_SECONDS = 5.0
 _LINK_POLL_SECONDS = 0.005
 _BATCH = 64  # datagrams or IP packets read before the other sources get their turn
 _STRANGERS_BATCH = 16  # the same for IKE: no flood of it takes the turn of those who are in
 
 
+def sources_of(config: Config, path: Path) -> Sources:
+    """Where configurations come from, when `path` was named at the start."""
+    listen = config.listen
+    return Sources(path, Path(listen.remote_folder) if listen.remote is not None else None)
+
+
+def load_newest(path: Path) -> Config:
+    """The configuration at `path`, or a newer one that an operator handed in before a restart.
+    Raises ConfigError."""
+    config = load(path)
+    newest = sources_of(config, path).file
+    if newest == path:
+        return config
+    try:
+        return load(newest)
+    except ConfigError as error:
+        structlog.get_logger("ferrule").error(
+            "what was handed in can't be used any more", problem=str(error)
+        )
+        return config
+
+
 class Server:
     """One concentrator. `run` returns after SIGTERM or SIGINT."""
 
     def __init__(self, config: Config, path: Path) -> None:
+        """`config` is what `load_newest` made of `path`."""
         self._config = config
-        self._path = path
+        self._sources = sources_of(config, path)
+        self._revisions = revisions(self._sources.file.parent)
         self._log = structlog.get_logger("ferrule")
         self._started = time.monotonic()
         self._stop = asyncio.Event()
@@ -99,6 +128,8 @@ class Server:
                 serve_http(http, self._report.metrics.registry, self._missing)
             )
             await stack.enter_async_context(serve_admin(self, listen.admin))
+            if listen.remote is not None:
+                await stack.enter_async_context(serve_remote(self, listen.remote, self._remote_key))
             self._keep(stack, watch(self._files, self._reload))
             await self._await_link()
             self._report.ready = True
@@ -221,7 +252,7 @@ class Server:
     # --- reload
 
     def _files(self) -> tuple[Path, ...]:
-        return self._config.files
+        return (*self._config.files, *self._sources.watched())
 
     def _on_hangup(self) -> None:
         self._reloading = asyncio.ensure_future(self._reload())
@@ -229,25 +260,48 @@ class Server:
     async def _reload(self) -> None:
         """Take a changed configuration over; a wrong one changes nothing and is told."""
         async with self._reload_lock:
+            await self._load_and_take_over(self._sources.file)
+
+    async def configure(self, files: dict[str, str]) -> str:
+        """Take over a configuration that was handed in; says what is wrong with it, or ""."""
+        async with self._reload_lock:
             try:
-                config = await asyncio.to_thread(load, self._path)
-                self._take_over(config)
-            except ConfigError as error:
-                self._report.metrics.reloaded(ok=False)
-                for problem in error.problems:
-                    self._log.error("configuration not taken over", problem=str(problem))
-            except ValueError as error:
-                self._report.metrics.reloaded(ok=False)
-                self._log.error("configuration not taken over", problem=str(error))
+                staged = await asyncio.to_thread(self._sources.stage, files)
+            except (ValueError, OSError) as error:
+                return str(error)
+            problem = await self._load_and_take_over(staged)
+            await asyncio.to_thread(
+                self._sources.discard if problem else self._sources.adopt, staged
+            )
+            return problem
+
+    async def _load_and_take_over(self, file: Path) -> str:
+        """What is wrong with the file, for whoever sent it; "" for nothing."""
+        try:
+            numbers = await asyncio.to_thread(revisions, file.parent)
+            config = await asyncio.to_thread(load, file)
+            self._take_over(config)
+        except ConfigError as error:
+            problems = [str(problem) for problem in error.problems]
+        except ValueError as error:
+            problems = [str(error)]
+        else:
+            self._revisions = numbers
+            return ""
+        self._report.metrics.reloaded(ok=False)
+        for problem in problems:
+            self._log.error("configuration not taken over", problem=problem)
+        return "; ".join(problems)
 
     def _take_over(self, config: Config) -> None:
-        for name in type(config.listen).model_fields:
+        for name in type(config.listen).model_fields.keys() - _RELOADED:
             if getattr(config.listen, name) != getattr(self._config.listen, name):
                 self._log.warning("listen is only read at the start: restart", field=name)
         loop = asyncio.get_running_loop()
         now = loop.time()
         self._gateway.site.wall_offset = time.time() - now
         endings = self._accounts.replace(accounts_settings(config), time.time())
+        self._report.forget({user.username for user in self._accounts.users})
         self._config = config
         self._adapt_host(config)
         self._driver.command(lambda _: self._gateway.reload(gateway_settings(config)))
@@ -277,7 +331,7 @@ class Server:
             "version": __version__,
             "uptime_seconds": round(time.monotonic() - self._started, 1),
             "ready": self._report.ready,
-            "config": str(self._path),
+            "config": str(self._sources.file),
             "users": len(self._accounts.users),
             "clients": len(self._gateway.clients),
             "sessions": up,
@@ -288,6 +342,27 @@ class Server:
             ],
             "receive_buffer_octets": self._receive_buffers(),
         }
+
+    def remote_status(self) -> dict[str, Any]:
+        """For an operator: what a resource's status shows."""
+        on = Counter(
+            call.facts.username for call in self._gateway.sessions() if call.facts.up_at is not None
+        )
+        return {
+            "version": __version__,
+            "ready": self._report.ready,
+            "revisions": self._revisions,
+            "sessions": on.total(),
+            "pool_free": sum(use.free for use in self._accounts.pool_use()),
+            "users": on,
+            "connected": self._report.connected,
+            "weak_sas": self._report.weak_sas(),
+        }
+
+    def _remote_key(self) -> Secret:
+        key = self._config.listen.remote_key
+        assert key is not None, "config_checks wants one where there is a remote port"
+        return key
 
     def sessions(self) -> list[dict[str, Any]]:
         now = asyncio.get_running_loop().time()

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Coroutine, Iterable
 from pathlib import Path
 from typing import TypeAlias
 
@@ -25,14 +25,23 @@ def _of(path: Path) -> tuple[str, int, int, int] | tuple[str]:
     return (str(path), stat.st_mtime_ns, stat.st_ino, stat.st_size)
 
 
-async def watch(
+def watch(
     files: Callable[[], Iterable[Path]],
     changed: Callable[[], Awaitable[None]],
     every_seconds: float = 1.0,
-) -> None:
+) -> Coroutine[None, None, None]:
     """Call `changed` after the files changed and then stood still for one interval. Runs until
-    cancelled; `files` is asked each time, for a reload may name others."""
-    seen = signature(files())
+    cancelled; `files` is asked each time, for a reload may name others. What changes after this
+    call is noticed, however late the coroutine starts to run."""
+    return _watch(files, changed, every_seconds, signature(files()))
+
+
+async def _watch(
+    files: Callable[[], Iterable[Path]],
+    changed: Callable[[], Awaitable[None]],
+    every_seconds: float,
+    seen: _Signature,
+) -> None:
     while True:
         await asyncio.sleep(every_seconds)
         current = signature(files())

@@ -264,7 +264,7 @@ class _State(Collector):
             "weak_crypto_sas",
             "Live SAs that use a weak algorithm.",
             ("algorithm",),
-            {(word,): _count_weak(word, now.isakmp_sas, now.ipsec_sas) for word in WEAK_WORDS},
+            {(word,): count_weak(word, now.isakmp_sas, now.ipsec_sas) for word in WEAK_WORDS},
         )
         yield from _pools(now.pools)
         yield _gauge(
@@ -375,7 +375,8 @@ def _bounded(by_suite: Mapping[str, int]) -> dict[tuple[str, ...], int]:
     return rows
 
 
-def _count_weak(word: str, *families: Mapping[str, int]) -> int:
+def count_weak(word: str, *families: Mapping[str, int]) -> int:
+    """SAs, counted by suite, in whose suite the word stands."""
     return sum(
         count for family in families for suite, count in family.items() if word in suite.split("-")
     )

@@ -9,6 +9,7 @@ from typing import Any
 import aiohttp
 import pytest
 
+from ferrule.core.ids import Address
 from ferrule.core.secret import Secret
 from ferrule.runtime.remote import serve_remote
 from ferrule.runtime.sealing import QUESTION, Sealer, reply_purpose
@@ -34,7 +35,7 @@ async def port() -> AsyncIterator[tuple[Stub, int]]:
         probe.bind(("127.0.0.1", 0))
         number = probe.getsockname()[1]
     stub = Stub()
-    async with serve_remote(stub, "127.0.0.1", number, lambda: KEY):
+    async with serve_remote(stub, Address("127.0.0.1", number), lambda: KEY):
         yield stub, number
 
 

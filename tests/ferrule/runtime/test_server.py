@@ -19,7 +19,9 @@ from typing import Any
 import pytest
 from pyroute2 import IPRoute
 
+from ferrule.core.secret import Secret
 from ferrule.runtime.admin import AdminError, ask
+from ferrule.runtime.sealing import QUESTION, Sealer, reply_purpose
 from support.netns import run_inside
 
 pytestmark = pytest.mark.netns
@@ -219,3 +221,51 @@ def test_a_taken_port_is_said_so(tmp_path: Path) -> None:
         assert "Traceback" not in second.stderr
 
     inside(tmp_path, scenario)
+
+
+REMOTE = CONFIG.replace(
+    "tun: ferrule0}}",
+    'tun: ferrule0, remote: "127.0.0.1:9191", remoteKey: 0123456789abcdef, '
+    "remoteFolder: {folder}/remote}}",
+)
+
+
+def hand_in(wish: dict[str, Any]) -> dict[str, Any]:
+    """What the remote port of the concentrator in this namespace replies."""
+    sealer = Sealer(Secret(b"0123456789abcdef"))
+    question = sealer.seal(wish, QUESTION)
+    with urllib.request.urlopen("http://127.0.0.1:9191/", data=question, timeout=20) as reply:
+        return sealer.open(reply.read(), reply_purpose(question))
+
+
+def test_a_configuration_that_is_handed_in(tmp_path: Path) -> None:
+    text = REMOTE.format(folder=tmp_path)
+    later = text.replace("username: alice", "username: carol")
+
+    def scenario(one: Served) -> None:
+        first = hand_in({"want": "status"})
+        assert (first["ready"], first["revisions"], first["problem"]) == (True, {}, "")
+        wish = {"want": "configure", "files": {"gateway.yaml": later, "users.revision": "7"}}
+        done = hand_in(wish)
+        assert (done["problem"], done["revisions"]) == ("", {"users": 7})
+        assert one.probe("carol", "wonderland").returncode == 0
+        assert one.probe("alice", "wonderland").returncode == 1
+        status = hand_in({"want": "status"})
+        assert set(status["connected"]) == {"carol"}
+        wrong = {"gateway.yaml": "gateway: {}", "users.revision": "8"}
+        assert "gateway.pools" in hand_in({"want": "configure", "files": wrong})["problem"]
+        older = {"gateway.yaml": text, "users.revision": "6"}
+        assert "older" in hand_in({"want": "configure", "files": older})["problem"]
+        assert hand_in({"want": "status"})["revisions"] == {"users": 7}
+
+        one.process.terminate()
+        one.process.wait(WAIT_SECONDS)
+        again = Served(tmp_path, REMOTE)  # the file is still the old one
+        try:
+            assert hand_in({"want": "status"})["revisions"] == {"users": 7}
+            assert again.probe("carol", "wonderland").returncode == 0
+        finally:
+            again.process.kill()
+            again.process.wait()
+
+    inside(tmp_path, scenario, REMOTE)
