@@ -170,6 +170,16 @@ def test_initial_contact_in_an_informational_message_counts_once() -> None:
     assert from_client(link, contact, message_id=2) == []
 
 
+def test_initial_contact_counts_only_where_phase_1_was() -> None:
+    """An insider sends from another's address and claims to be its only tenant."""
+    link = up(policy(offer_initial_contact=False))
+    sa = link.server.only(IsakmpSaUp).isakmp_sa
+    elsewhere = Path(Address("203.0.113.99", 4500), SERVER, True)
+    link.server.ike.moved(sa, elsewhere)
+    contact = note(NotifyType.INITIAL_CONTACT, spi=sa_of(link).cookies)
+    assert from_client(link, contact, message_id=1) == []
+
+
 @pytest.mark.parametrize(
     "kind", [NotifyType.CONNECTED, NotifyType.RESPONDER_LIFETIME, NotifyType.REPLAY_STATUS]
 )
