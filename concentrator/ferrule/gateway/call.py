@@ -23,6 +23,21 @@ from ferrule.ppp.link import Link
 class Call:
     """State of one call. `ended` is set once, with the reason, when PPP is over."""
 
+    __slots__ = (
+        "_admitted",
+        "_auth_failure",
+        "_checks",
+        "_link",
+        "_site",
+        "_timers",
+        "bound",
+        "ended",
+        "facts",
+        "inner_mtu",
+        "key",
+        "policy",
+    )
+
     def __init__(self, key: SessionKey, site: Site, facts: g.SessionFacts, inner_mtu: int) -> None:
         self.key = key
         self.facts = facts

@@ -41,6 +41,24 @@ class Origin:
 class Client:
     """State of one remote host. Removed by the gateway once `empty`."""
 
+    __slots__ = (
+        "_client_name",
+        "_l2tp",
+        "_site",
+        "_tunnel_seconds",
+        "_tunnels_with_calls",
+        "calls",
+        "closing_at",
+        "id",
+        "identity",
+        "ipsec_sas",
+        "isakmp_sas",
+        "lost",
+        "origin",
+        "path",
+        "phase2_suite",
+    )
+
     def __init__(self, client: ClientId, site: Site, origin: Origin) -> None:
         self.id = client
         self.path = origin.path
