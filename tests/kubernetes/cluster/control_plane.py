@@ -9,11 +9,10 @@ from __future__ import annotations
 import contextlib
 import json
 import shutil
-import socket
 import ssl
 import time
 import urllib.request
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from interop.rig.processes import Process
@@ -21,6 +20,7 @@ from tests.kubernetes.cluster import kubeconfig
 from tests.kubernetes.cluster.audit import POLICY, AuditLog
 from tests.kubernetes.cluster.binaries import binary
 from tests.kubernetes.cluster.certificates import Authority, make_signing_key
+from tests.kubernetes.cluster.network import Door, free_port, within
 
 SERVICES = "10.96.0.0/16"
 _FIRST_SERVICE = "10.96.0.1"
@@ -32,20 +32,11 @@ class NotReady(Exception):
     """A component ended, or did not get ready in time; the text ends with its log."""
 
 
-def free_port(address: str = "127.0.0.1") -> int:
-    """A TCP port that nobody listens on now."""
-    with socket.socket() as probe:
-        probe.bind((address, 0))
-        port = probe.getsockname()[1]
-        assert isinstance(port, int)
-        return port
-
-
 class ControlPlane:
     """Starts and stops the components; all files are in `folder`.
 
-    `prefix` is put before each command line (to run it in a namespace); `arguments` are further
-    ones for each component's command line.
+    With `network`, the file of a network namespace, all run there on `address`, `prefix` is the
+    command that goes there, and `server` is a door that leads there from here.
     """
 
     def __init__(
@@ -53,22 +44,25 @@ class ControlPlane:
         folder: Path,
         *,
         address: str = "127.0.0.1",
+        network: Path | None = None,
         prefix: Sequence[str] = (),
-        arguments: Mapping[str, Sequence[str]] | None = None,
     ) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self.folder = folder
         self.address = address
         self.authority = Authority(folder / "pki")
         self.audit = AuditLog(folder / "audit.log")
-        self.server = ""
+        self.server = ""  # for programs here
+        self.inner_server = ""  # for programs in the namespace, and pods
+        self._network = network
+        self._door: Door | None = None
         self._prefix = tuple(prefix)
-        self._arguments = dict(arguments or {})
+        self._arguments: dict[str, list[str]] = {}
         self._processes: dict[str, Process] = {}
         self._signing_key, self._signing_public = make_signing_key(folder / "pki", "accounts")
         self._serving = self.authority.server(
             "apiserver",
-            ["localhost", "kubernetes", "kubernetes.default.svc", address, _FIRST_SERVICE],
+            ["localhost", "127.0.0.1", "kubernetes.default.svc", address, _FIRST_SERVICE],
         )
 
     # --- life
@@ -89,6 +83,13 @@ class ControlPlane:
         """End all, in the order in which nobody waits for anybody."""
         for name in reversed(list(self._processes)):
             self.stop_component(name)
+        if self._door:
+            self._door.close()
+            self._door = None
+
+    def add_arguments(self, name: str, *arguments: str) -> None:
+        """Further arguments for the next start of a component."""
+        self._arguments.setdefault(name, []).extend(arguments)
 
     def stop_component(self, name: str) -> None:
         """End one component. It stays ended until it is started again."""
@@ -106,14 +107,14 @@ class ControlPlane:
     def start_api_server(self) -> None:
         """Start kube-apiserver alone, as after `stop_component("kube-apiserver")`."""
         self.start_component("kube-apiserver", self._api_server_arguments())
-        self.await_ready("kube-apiserver", f"{self.server}/readyz")
+        self.await_ready("kube-apiserver", f"{self.inner_server}/readyz")
 
     def start_controllers(self) -> None:
         """Start kube-controller-manager: StatefulSets, garbage collection, namespaces and so on."""
         if "kube-controller-manager" in self._processes:
             return
-        port = free_port()
-        config = self.kubeconfig_of("controller-manager", "system:kube-controller-manager")
+        port = self._free_port()
+        config = self.inner_kubeconfig("controller-manager", "system:kube-controller-manager")
         self.start_component(
             "kube-controller-manager",
             [
@@ -135,8 +136,8 @@ class ControlPlane:
 
     def start_scheduler(self) -> None:
         """Start kube-scheduler."""
-        port = free_port()
-        config = self.kubeconfig_of("scheduler", "system:kube-scheduler")
+        port = self._free_port()
+        config = self.inner_kubeconfig("scheduler", "system:kube-scheduler")
         self.start_component(
             "kube-scheduler",
             [
@@ -153,9 +154,12 @@ class ControlPlane:
 
     def _start_once(self) -> None:
         shutil.rmtree(self.folder / "etcd", ignore_errors=True)
-        self._client, peer = free_port(), free_port()
-        self._port = free_port(self.address if not self._prefix else "127.0.0.1")
-        self.server = f"https://{self.address}:{self._port}"
+        self._client, peer = self._free_port(), self._free_port()
+        self._port = self._free_port(self.address)
+        self.inner_server = self.server = f"https://{self.address}:{self._port}"
+        if self._network:
+            self._door = Door(self._network, (self.address, self._port))
+            self.server = f"https://127.0.0.1:{self._door.port}"
         url = f"http://127.0.0.1:{self._client}"
         self.start_component(
             "etcd",
@@ -191,8 +195,8 @@ class ControlPlane:
             f"--service-account-key-file={self._signing_public}",
             f"--service-account-signing-key-file={self._signing_key}",
             f"--service-cluster-ip-range={SERVICES}",
-            # An address of loopback or of a namespace is fine: nobody else reads the Endpoints.
-            "--endpoint-reconciler-type=none" if self.address == "127.0.0.1" else "",
+            # An address of loopback is no endpoint that the API server would accept from itself.
+            *(() if self._network else ("--endpoint-reconciler-type=none",)),
             "--allow-privileged=true",
             "--profiling=false",
             f"--audit-policy-file={policy}",
@@ -205,6 +209,9 @@ class ControlPlane:
 
     def await_ready(self, name: str, url: str, seconds: float = _START_SECONDS) -> None:
         """Wait until a component answers 200 at `url`; raises NotReady."""
+        within(self._network, lambda: self._await_ready(name, url, seconds))
+
+    def _await_ready(self, name: str, url: str, seconds: float) -> None:
         process = self._processes[name]
         context = self._admin_context() if url.startswith("https:") else None
         deadline = time.monotonic() + seconds
@@ -244,6 +251,15 @@ class ControlPlane:
             certificate=self._certificate_of(name, user, groups),
         )
 
+    def inner_kubeconfig(self, name: str, user: str, groups: Sequence[str] = ()) -> Path:
+        """The same for a program that runs where the API server does."""
+        return kubeconfig.write(
+            self.folder / f"{name}.kubeconfig",
+            server=self.inner_server,
+            authority=self.authority.certificate,
+            certificate=self._certificate_of(name, user, groups),
+        )
+
     def kubeconfig_with_token(self, name: str, token: str) -> Path:
         """A kubeconfig with a bearer token (a service account's)."""
         return kubeconfig.write(
@@ -256,6 +272,9 @@ class ControlPlane:
     def admin(self) -> Path:
         """The kubeconfig of one who may do everything."""
         return self.kubeconfig_of("admin", "admin", ("system:masters",))
+
+    def _free_port(self, address: str = "127.0.0.1") -> int:
+        return within(self._network, lambda: free_port(address))
 
     def _certificate_of(self, name: str, user: str, groups: Sequence[str]) -> tuple[Path, Path]:
         made = (self.authority.folder / f"{name}.crt", self.authority.folder / f"{name}.key")
