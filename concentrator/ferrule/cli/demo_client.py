@@ -43,7 +43,11 @@ class DemoClient:
     """One client with its sockets. Use it from within the running loop; `close` it at the end."""
 
     def __init__(
-        self, server: Server, settings: ClientSettings, watch: Callable[[c.StepDone], None]
+        self,
+        server: Server,
+        settings: ClientSettings,
+        watch: Callable[[c.StepDone], None],
+        local_host: str | None = None,
     ) -> None:
         loop = asyncio.get_running_loop()
         self._clock = loop.time
@@ -56,7 +60,7 @@ class DemoClient:
         self._closed = asyncio.Event()
         self.network: Network | None = None
         self.ended: asyncio.Future[Reason] = loop.create_future()
-        self._shell = Shell(server)
+        self._shell = Shell(server, local_host)
         self._host = Host(
             self._shell.adapt(settings),
             self._shell.path,
