@@ -7,6 +7,8 @@ own; after `load` they are in the models either way. All that is wrong is told a
 
 from __future__ import annotations
 
+import errno
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final, Literal, TypeVar
 
@@ -204,12 +206,13 @@ class UsersFile(Section):
     """The accounts."""
 
 
-def load(path: Path | str) -> Config:
+def load(path: Path | str, given: Mapping[Path, str] | None = None) -> Config:
     """Read, complete and check the configuration. Raises ConfigError with every problem found.
 
+    `given`: the texts of files, by path, in place of the file system's; there are no others then.
     Blocks for a second or two where there are thousands of users: run it off the event loop.
     """
-    loader = _Loader()
+    loader = _Loader(given)
     document = loader.read(Path(path))
     config = loader.validate(document, Config)
     users: list[tuple[Document, Location, UserSpec]] = []
@@ -230,7 +233,8 @@ def load(path: Path | str) -> Config:
 class _Loader:
     """Collects problems and the files read."""
 
-    def __init__(self) -> None:
+    def __init__(self, given: Mapping[Path, str] | None) -> None:
+        self._given = given
         self.problems: list[Problem] = []
         self.files: list[Path] = []
 
@@ -260,7 +264,7 @@ class _Loader:
         self, parent: Document, location: Location, name: str
     ) -> list[tuple[Document, Location, UserSpec]]:
         file = parent.file.parent / name
-        if not file.is_file():
+        if not (file.is_file() if self._given is None else file in self._given):
             self.problems.append(parent.problem(location, f"{file} is not a file that exists"))
             return []
         try:
@@ -298,16 +302,24 @@ class _Loader:
         """The file's text without one newline at its end."""
         self.files.append(file)
         try:
-            with file.open("rb") as stream:
-                octets = stream.read(octets_max + 1)
-        except OSError as error:
-            return Problem(file, 0, "", f"{file} cannot be read: {error.strerror}")
+            octets = self._octets(file, octets_max + 1)
+        except (OSError, ValueError) as error:  # ValueError: a NUL in its name
+            why = getattr(error, "strerror", None) or error
+            return Problem(file, 0, "", f"{file} cannot be read: {why}")
         if len(octets) > octets_max:
             return Problem(file, 0, "", f"{file} is larger than {octets_max} octets")
         try:
             return octets.decode().removesuffix("\n").removesuffix("\r")
         except UnicodeDecodeError:
             return Problem(file, 0, "", f"{file} is not UTF-8 text")
+
+    def _octets(self, file: Path, most: int) -> bytes:
+        if self._given is None:
+            with file.open("rb") as stream:
+                return stream.read(most)
+        if file not in self._given:
+            raise FileNotFoundError(errno.ENOENT, "it is not given", str(file))
+        return self._given[file].encode()[:most]
 
 
 _UNREAD: Final = "plain:unread"  # passes as any secret; its problem is told already

@@ -530,3 +530,33 @@ def test_whatever_is_written_is_loaded_or_refused(
     for problem in problems_of(tmp_path_factory.getbasetemp(), json.dumps(data)):
         assert problem.message
         assert "\n" not in problem.message
+
+
+def test_files_can_be_given_as_texts() -> None:
+    folder = Path("/nowhere")
+    files = {
+        folder / "gateway.yaml": "gateway:\n  ipsec: {pskFile: psk}\n"
+        "  pools: [{name: a, cidr: 10.0.0.0/24}]\nusersFiles: [users.json]\n",
+        folder / "psk": "a-long-and-random-key\n",
+        folder / "users.json": '{"users": [{"username": "ada", "password": "x"}]}',
+    }
+    config = load(folder / "gateway.yaml", files)
+    assert config.gateway.ipsec.psk is not None
+    assert config.gateway.ipsec.psk.reveal() == b"a-long-and-random-key"
+    assert [user.username for user in config.users] == ["ada"]
+    assert config.files == tuple(files)
+    for missing in (folder / "psk", folder / "users.json"):
+        with pytest.raises(ConfigError, match=missing.name):
+            load(folder / "gateway.yaml", {k: v for k, v in files.items() if k != missing})
+
+
+def test_a_file_name_that_no_system_has_is_told(tmp_path: Path) -> None:
+    (problem,) = [
+        problem
+        for problem in problems_of(
+            tmp_path,
+            GOOD.replace("psk: a-long", 'pskFile: "a\\0-long').replace("random-key", 'random-key"'),
+        )
+        if problem.severity == "error"
+    ]
+    assert "cannot be read" in problem.message

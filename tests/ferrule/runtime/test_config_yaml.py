@@ -126,3 +126,49 @@ def test_a_bomb_of_aliases_is_refused() -> None:
 def test_any_text_is_read_or_refused(text: str) -> None:
     with contextlib.suppress(ConfigError):
         assert Document(FILE, text).line(("a", 0)) >= 0
+
+
+JSON_VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers(-(10**6), 10**6) | st.text(max_size=8),
+    lambda inner: (
+        st.lists(inner, max_size=4)
+        | st.dictionaries(st.text(min_size=1, max_size=6), inner, max_size=4)
+    ),
+    max_leaves=20,
+)
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.dictionaries(st.text(min_size=1, max_size=6), JSON_VALUES, max_size=5), st.booleans())
+def test_json_is_read_alike_in_both_ways(data: dict[str, object], escaped: bool) -> None:
+    """A line break in front keeps it from being taken for JSON."""
+    text = json.dumps(data, ensure_ascii=escaped)
+    with contextlib.suppress(ConfigError):  # YAML forbids characters that JSON allows
+        assert Document(FILE, text).data == Document(FILE, "\n" + text).data
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ('{"a": 1, "a": 2}', "twice"),
+        ('{"a": {"b": 1,\n "b": 2}}', "twice"),
+        ('{"a": "\\ud800"}', "half a character"),
+        ('{"a": ', "not valid YAML"),
+    ],
+)
+def test_faults_of_json_are_told_with_their_lines(text: str, message: str) -> None:
+    with pytest.raises(ConfigError, match=message) as caught:
+        Document(FILE, text)
+    assert caught.value.problems[0].line == text.count("\n") + 1
+
+
+def test_json_keeps_what_was_typed_and_knows_its_lines() -> None:
+    document = Document(
+        FILE, '{"users": [\n{"password": 1.50, "n": 7, "none": null},\n{"n": 8}\n]}'
+    )
+    first = document.data["users"][0]
+    assert (first["password"].text, first["n"].text) == ("1.50", "7")
+    assert isinstance(first["n"], TypedInt)
+    assert "none" not in first
+    assert document.line(("users", 1, "n")) == 3
+    assert Document(FILE, '{"a": NaN}').data == {"a": "NaN"}
