@@ -160,7 +160,7 @@ def _on_delete_ipsec(turn: Turn, sa: IsakmpSa, spi: int) -> None:
     """QUIRK(strongswan): names our own inbound SPI where it could not install its side."""
     if sa.peer is None:
         return
-    candidates = list(sa.peer.ipsec.values())
+    candidates = list(sa.peer.ipsec.values()) if sa.at_home else turn.table.orphans(sa)
     found = [i for i in candidates if i.outbound_spi == spi] or [
         i for i in candidates if i.inbound_spi == spi
     ]
@@ -172,6 +172,6 @@ def _on_delete_ipsec(turn: Turn, sa: IsakmpSa, spi: int) -> None:
 def _on_delete_isakmp(turn: Turn, sa: IsakmpSa, cookies: bytes) -> None:
     if sa.peer is None:
         return
-    for other in list(sa.peer.isakmp):
+    for other in list(sa.peer.isakmp) if sa.at_home else [sa]:
         if other.cookies == cookies:
             take_down(turn, other, Reason.PEER_CLOSED)

@@ -109,6 +109,7 @@ class IsakmpSa:
     cipher_key: Secret | None = None
     iv: bytes = b""  # last ciphertext block of phase 1
     identity: str = ""
+    home: str = ""  # the host that phase 1 proved; the path may move
     peer: Peer | None = None
     # retransmission
     last_received: bytes = b""  # digest
@@ -121,6 +122,12 @@ class IsakmpSa:
     dpd_sequence: int = 0
     dpd_tries: int = 0
     peer_dpd_sequence: int = -1
+
+    @property
+    def at_home(self) -> bool:
+        """The peer is where phase 1 was. Elsewhere it may be somebody who only sends from there,
+        and must not end what the owner of that address has."""
+        return self.home == self.path.peer.host
 
     @property
     def cookies(self) -> bytes:

@@ -100,7 +100,7 @@ def come_up(turn: Turn, sa: IsakmpSa, identity: str, contents: Contents) -> None
 
 def initial_contact(turn: Turn, sa: IsakmpSa) -> None:
     """RFC 2407 4.6.3.3. Once an ISAKMP SA: a replayed one must not end anything."""
-    if not sa.initial_contact:
+    if sa.at_home and not sa.initial_contact:
         sa.initial_contact = True
         turn.effects.append(InitialContact(sa.id))
 

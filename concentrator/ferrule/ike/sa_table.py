@@ -112,6 +112,7 @@ class SaTable:
         peer.isakmp.append(sa)
         peer.last_heard = now
         sa.peer = peer
+        sa.home = peer.host
         return peer
 
     def _peer(self, identity: str, host: str) -> Peer:
@@ -146,9 +147,6 @@ class SaTable:
             if other.id not in staying_ids:
                 other.peer = target
                 target.isakmp.append(other)
-                # INITIAL-CONTACT is about the address that phase 1 proved (RFC 2407 4.6.3.3): who
-                # only sends from another's address must not end what that one has.
-                other.initial_contact = True
         peer.isakmp = staying
         for spi, ipsec in list(peer.ipsec.items()):
             if ipsec.isakmp_sa not in staying_ids:

@@ -170,14 +170,31 @@ def test_initial_contact_in_an_informational_message_counts_once() -> None:
     assert from_client(link, contact, message_id=2) == []
 
 
-def test_initial_contact_counts_only_where_phase_1_was() -> None:
-    """An insider sends from another's address and claims to be its only tenant."""
+def test_who_poses_as_another_ends_nothing_but_his_own() -> None:
+    """An insider takes a client's identity and sends from its address: he is moved there."""
     link = up(policy(offer_initial_contact=False))
-    sa = link.server.only(IsakmpSaUp).isakmp_sa
-    elsewhere = Path(Address("203.0.113.99", 4500), SERVER, True)
-    link.server.ike.moved(sa, elsewhere)
-    contact = note(NotifyType.INITIAL_CONTACT, spi=sa_of(link).cookies)
+    victim = sa_of(link, server=True)
+    theirs = link.server.only(InstallIpsecSa)
+    elsewhere = "203.0.113.99"
+    link.filter = lambda sender, path, message: [
+        (path._replace(peer=Address(elsewhere, 500)) if sender == "client" else path, message)
+    ]
+    link.connect()
+    link.quick()
+    insider = sa_of(link, server=True)
+    own = link.server.of(InstallIpsecSa)[-1]
+    assert (insider.identity, insider.home) == (victim.identity, elsewhere)
+    link.server.ike.moved(insider.id, victim.path)
+    assert insider.peer is victim.peer
+
+    contact = note(NotifyType.INITIAL_CONTACT, spi=insider.cookies)
     assert from_client(link, contact, message_id=1) == []
+    spis = tuple(i.outbound_spi.to_bytes(4, "big") for i in (theirs, own))
+    effects = from_client(link, Delete(1, ProtocolId.ESP, spis), message_id=2)
+    assert [e.inbound_spi for e in effects if isinstance(e, RemoveIpsecSa)] == [own.inbound_spi]
+    both = (victim.cookies, insider.cookies)
+    effects = from_client(link, Delete(1, ProtocolId.ISAKMP, both), message_id=3)
+    assert [e.isakmp_sa for e in effects if isinstance(e, IsakmpSaDown)] == [insider.id]
 
 
 @pytest.mark.parametrize(
