@@ -26,8 +26,11 @@ RUN apt-get update -qq \
     && python3 -m venv /tools \
     && python3 -m venv --without-pip /opt/ferrule
 WORKDIR /src
+# The secret `ca`, a file of certificates, where a proxy stands between us and the package index:
+# --secret id=ca,src=FILE --build-arg PIP_CERT=/run/secrets/ca
+ARG PIP_CERT
 COPY requirements/build.lock requirements/
-RUN --mount=type=cache,target=/root/.cache/pip \
+RUN --mount=type=cache,target=/root/.cache/pip --mount=type=secret,id=ca \
     /tools/bin/pip install -q --require-hashes -r requirements/build.lock
 COPY pyproject.toml README.md LICENSE ./
 COPY concentrator concentrator/
@@ -36,8 +39,9 @@ RUN /tools/bin/hatchling build -t wheel -d /wheel
 
 # --- the programs, each with what it needs and no more
 FROM wheel AS concentrator-files
+ARG PIP_CERT
 COPY requirements/run.lock requirements/
-RUN --mount=type=cache,target=/root/.cache/pip \
+RUN --mount=type=cache,target=/root/.cache/pip --mount=type=secret,id=ca \
     pip="/tools/bin/pip --python /opt/ferrule/bin/python" \
     && $pip install -q --require-hashes -r requirements/run.lock \
     && $pip install -q --no-deps --no-index /wheel/*.whl \
@@ -45,8 +49,9 @@ RUN --mount=type=cache,target=/root/.cache/pip \
     && python3 -m compileall -q --invalidation-mode unchecked-hash /opt/ferrule/lib
 
 FROM wheel AS operator-files
+ARG PIP_CERT
 COPY requirements/operator.lock requirements/
-RUN --mount=type=cache,target=/root/.cache/pip \
+RUN --mount=type=cache,target=/root/.cache/pip --mount=type=secret,id=ca \
     pip="/tools/bin/pip --python /opt/ferrule/bin/python" \
     && $pip install -q --require-hashes -r requirements/operator.lock \
     && $pip install -q --no-deps --no-index /wheel/*.whl \

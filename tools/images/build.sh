@@ -46,8 +46,10 @@ if [ ! -e "$base" ]; then
     rm -f "$cache"/debian-$suite-*.tar
     exclude=(--dpkgopt='path-exclude=/usr/share/man/*' --dpkgopt='path-exclude=/usr/share/locale/*'
         --dpkgopt='path-exclude=/usr/share/doc/*' --dpkgopt='path-include=/usr/share/doc/*/copyright')
-    SOURCE_DATE_EPOCH=$(date -u -d "$debian" +%s) mmdebstrap --quiet --variant=minbase --include=ca-certificates \
-        "${exclude[@]}" $suite "$base.new"
+    # merged-usr with its marker package: the other one, usrmerge, brings 50 MB of Perl
+    SOURCE_DATE_EPOCH=$(date -u -d "$debian" +%s) mmdebstrap --quiet --variant=minbase --format=tar \
+        --hook-dir=/usr/share/mmdebstrap/hooks/merged-usr --include=usr-is-merged \
+        "${exclude[@]}" $suite - >"$base.new"
     mv "$base.new" "$base"
 fi
 name=localhost/ferrule-base:$day
@@ -73,7 +75,7 @@ for target in "${targets[@]}"; do
         rm -f "$cache/$target"-*.tar
         # Layers of one run serve the next target; the base of all is in them.
         build bud --quiet --layers --isolation chroot --network host --pull-never --timestamp "$epoch" \
-            --build-arg BASE="$name" --volume $bundle:$bundle:ro \
+            --build-arg BASE="$name" --build-arg PIP_CERT=/run/secrets/ca --secret id=ca,src=$bundle \
             --target "$target" --tag "localhost/ferrule/$target:ci" "$root" >/dev/null
         build push --quiet "localhost/ferrule/$target:ci" "oci-archive:$archive.new:localhost/ferrule/$target:ci"
         mv "$archive.new" "$archive"
