@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.locked
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check docs crds interop kubernetes bench fuzz lock clean
+.PHONY: help setup demo test check docs crds interop kubernetes containers bench fuzz lock clean
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -50,6 +50,12 @@ kubernetes: $(STAMP) ## the operator and the chart on a real API server (builds 
 	tools/kubernetes/build.sh api
 	$(BIN)/pytest -q tests/kubernetes
 
+containers: $(STAMP) ## the images, in pods as the operator makes them, on containerd (root, Debian)
+	tools/containers/install.sh
+	tools/images/build.sh concentrator
+	$(BIN)/python -m pip install --quiet --require-hashes -r requirements/containers.lock
+	$(BIN)/pytest -q tests/containers
+
 bench: $(STAMP) ## set-ups a second, memory a session, packets a second
 	$(BIN)/python -m tests.bench
 
@@ -61,6 +67,8 @@ lock: ## resolve the versions anew (needs uv)
 	uv pip compile pyproject.toml --extra operator --python-version 3.11 --generate-hashes --no-emit-index-url --no-header -q -o requirements/operator.lock
 	uv pip compile pyproject.toml --extra dev --python-version 3.11 --generate-hashes --no-emit-index-url --no-header -q -o requirements/dev.lock
 	uv pip compile pyproject.toml --extra dev --extra fuzz --python-version 3.11 --generate-hashes --no-emit-index-url --no-header -q -o requirements/fuzz.lock
+	uv pip compile pyproject.toml --extra dev --extra containers --python-version 3.11 --generate-hashes --no-emit-index-url --no-header -q -o requirements/containers.lock
+	uv pip compile requirements/build.in -c requirements/dev.lock --python-version 3.11 --generate-hashes --no-emit-index-url --no-header -q -o requirements/build.lock
 
 clean: ## remove what the targets above made
 	rm -rf $(VENV) .venv-fuzz .cache .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
