@@ -15,11 +15,13 @@ import signal
 import subprocess
 import sys
 import time
+import urllib.request
 from ipaddress import IPv4Address, IPv4Interface
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Final
 
+from prometheus_client.parser import text_string_to_metric_families
 from pyroute2 import IPRoute
 
 from ferrule.client.driver import Server
@@ -41,15 +43,22 @@ from interop.hostile.wire import Wire, hardware_address
 from interop.hostile.witnesses import NUMBER, Sink
 
 CLIENT: Final = "192.0.2.10"
+INSIDER: Final = "192.0.2.11"  # another host on the client's side
 GATEWAY: Final = "192.0.2.1"
 BEYOND: Final = "198.51.100.1"
 INSIDE: Final = "198.51.100.80"
 STREAM_PORT: Final = 7000
 PSK: Final = "a key of all who are besieged"
-PASSWORDS: Final = {"alice": "alice's password", "bob": "bob's password"}
-# Behind a NAT each host calls itself by its own private address (RFC 2407 4.6.2.1).
-_HOSTS: Final = {"alice": "192.168.1.5", "bob": "192.168.1.6"}
+PASSWORDS: Final = {
+    "alice": "alice's password",
+    "bob": "bob's password",
+    "mallory": "mallory's password",
+}
+# Behind a NAT each host calls itself by its own private address (RFC 2407 4.6.2.1); mallory calls
+# himself by alice's.
+_HOSTS: Final = {"alice": "192.168.1.5", "bob": "192.168.1.6", "mallory": "192.168.1.5"}
 SERVER: Final = Server(GATEWAY)
+_HTTP_PORT: Final = 9190
 _READY_SECONDS: Final = 30.0
 _POOL: Final = "10.20.0.0/24"
 
@@ -57,7 +66,11 @@ _POOL: Final = "10.20.0.0/24"
 def settings_of(user: str) -> ClientSettings:
     """The client of a user."""
     return ClientSettings(
-        ike=IkePolicy(keys=(Secret(PSK.encode()),), offer_identification=_HOSTS[user]),
+        ike=IkePolicy(
+            keys=(Secret(PSK.encode()),),
+            offer_identification=_HOSTS[user],
+            offer_initial_contact=False,
+        ),
         l2tp=L2tpPolicy(host_name=user),
         ppp=PppPolicy(name=user),
         credentials=Credentials(user, Secret(PASSWORDS[user].encode())),
@@ -131,6 +144,7 @@ class Siege:
         connect(_plug(here, "outside", CLIENT), _plug(gateway, "outside", GATEWAY))
         connect(_plug(gateway, "inside", BEYOND), _plug(inside, "eth0", INSIDE))
         add_default_route(inside, BEYOND)
+        here.run(lambda: _add_address("outside", INSIDER))
         here.run(lambda: _route(SOURCES, type="blackhole"))
         gateway.run(lambda: _route(SOURCES, gateway=CLIENT))
         hardware = hardware_address(gateway, "outside")
@@ -160,7 +174,7 @@ class Siege:
         config = self._directory / "gateway.yaml"
         users = [{"username": user, "password": word} for user, word in PASSWORDS.items()]
         configuration = {
-            "listen": {"http": "off", "admin": self._admin},
+            "listen": {"http": f"{GATEWAY}:{_HTTP_PORT}", "admin": self._admin},
             "gateway": {
                 "ipsec": {"psk": PSK},
                 "pools": [{"name": "default", "cidr": _POOL}],
@@ -194,6 +208,17 @@ class Siege:
         """As `ferrule sessions --json` tells them; not from within the event loop."""
         return list(asyncio.run(ask(self._admin, "GET", "/sessions")))
 
+    def drops(self) -> dict[str, float]:
+        """ferrule_dropped_total by reason."""
+        with urllib.request.urlopen(f"http://{GATEWAY}:{_HTTP_PORT}/metrics", timeout=10) as page:
+            families = text_string_to_metric_families(page.read().decode())
+        return {
+            sample.labels["reason"]: sample.value
+            for family in families
+            for sample in family.samples
+            if sample.name == "ferrule_dropped_total"
+        }
+
     def bugs(self) -> list[str]:
         """Lines of the log that tell of a bug."""
         lines = self.log.read_text().splitlines()
@@ -210,6 +235,12 @@ def _plug(namespace: Namespace, device: str, address: str) -> Plug:
     return Plug(namespace, device, IPv4Interface(f"{address}/24"))
 
 
+def _add_address(device: str, address: str) -> None:
+    with IPRoute() as ip:
+        (index,) = ip.link_lookup(ifname=device)
+        ip.addr("add", index=index, address=address, prefixlen=24)
+
+
 def _route(destination: str, **how: str) -> None:
     with IPRoute() as ip:
         ip.route("add", dst=destination, **how)
@@ -217,7 +248,10 @@ def _route(destination: str, **how: str) -> None:
 
 __all__ = [
     "CLIENT",
+    "INSIDE",
+    "INSIDER",
     "SERVER",
+    "STREAM_PORT",
     "Beat",
     "Siege",
     "run_siege",

@@ -9,19 +9,37 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass
+from ipaddress import IPv4Address
 from pathlib import Path
 
 import pytest
 
 from ferrule.cli.demo_client import DemoClient
 from interop.hostile.attacks import Attacker, Blow, await_true
+from interop.hostile.insider import Insider
 from interop.hostile.judge import MEGABYTE, Judge
-from interop.hostile.witnesses import vitals
+from interop.hostile.witnesses import NUMBER, vitals
 from support.netns import Forked, obstacle
-from support.siege import CLIENT, SERVER, Beat, Siege, run_siege, settings_of
+from support.siege import (
+    CLIENT,
+    INSIDE,
+    INSIDER,
+    SERVER,
+    STREAM_PORT,
+    Beat,
+    Siege,
+    run_siege,
+    settings_of,
+)
 
 SECONDS_MAX = 180
 BEAT_SECONDS = 0.02
+OTHER_PORT = 7001
+FLOODS: dict[str, dict[str, int]] = {
+    "flood of first messages": {},
+    "flood of first messages, each twice": {"copies": 2},
+    "flood of messages of no exchange": {"cookies": 2},
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,8 +49,8 @@ class Scale:
     garbage: int = 2000
     mutants: int = 5000
     mutants_a_second: int = 2500
-    flood_a_second: int = 5000
-    flood_seconds: float = 5.0
+    flood_a_second: int = 8000
+    flood_seconds: float = 3.0
 
 
 def _tell(text: str) -> None:
@@ -56,38 +74,76 @@ async def _play(siege: Siege, scale: Scale) -> None:
             siege.sink,
             pid=siege.pid,
             sessions=siege.sessions,
+            drops=siege.drops,
             bugs=siege.bugs,
             tell=_tell,
         )
     )
 
-    async def weather(name: str, blow: Blow, answer_share: float, losses: int = 0) -> None:
-        await call(judge.judge, name, blow, losses=losses, answer_share=answer_share)
+    async def weather(
+        name: str, blow: Blow, *, answers: float, losses: int = 0, drops: float = 0.9
+    ) -> None:
+        await call(
+            lambda: judge.judge(name, blow, losses=losses, answer_share=answers, drop_share=drops)
+        )
 
     with attacker.replaying() as blow:
         await asyncio.sleep(1.0)
-    await weather("replay at once", blow, 0.0)
-    await weather("replay of all", await call(attacker.replay), 0.5)
-    await weather("garbage", await call(attacker.garbage, scale.garbage), 0.0)
-    await weather("forged informational", await call(attacker.forge_informational), 0.0)
+    await weather("replayed at once", blow, answers=0.0)
+    await weather("replayed", await call(attacker.replay), answers=0.5)
+    await weather("garbage", await call(attacker.garbage, scale.garbage), answers=0.0, drops=1.0)
+    await weather("forged", await call(attacker.forge_informational), answers=0.0, drops=1.0)
     blow = await call(lambda: attacker.half_open(200, CLIENT, proven=20))
     await _join("bob")
-    await weather("half open", blow, 0.9, losses=3)
+    await weather("half open", blow, answers=0.9, losses=3, drops=0.0)
     blow = await call(attacker.mutants, scale.mutants, scale.mutants_a_second)
-    await weather("mutants", blow, 0.5, losses=3)
+    await weather("mutants", blow, answers=0.5, losses=3)
+    await _betray(siege, attacker, judge)
 
-    arrived = vitals(siege.pid).datagrams + scale.flood_a_second
-    log = siege.log.with_name("flood.log")
-    finish = attacker.begin_flood(scale.flood_a_second, scale.flood_seconds, log)
-    assert await call(await_true, lambda: vitals(siege.pid).datagrams > arrived, 10.0)
-    await _join("bob")
-    await weather("flood", await call(finish), 0.5, losses=10)
+    for name, kind in FLOODS.items():
+        log = siege.log.with_name("flood.log")
+        before = vitals(siege.pid).datagrams
+        finish = attacker.begin_flood(scale.flood_a_second, scale.flood_seconds, log, **kind)
+        await call(_await_datagrams, siege, before + scale.flood_a_second)
+        await _join("bob")
+        drops = 0.5 if "copies" in kind else 0.9
+        await weather(name, await call(finish), answers=0.5, losses=10, drops=drops)
 
     grown = vitals(siege.pid).resident_octets - judge.at_first.resident_octets
     assert grown < 32 * MEGABYTE
     beating.cancel()
     await alice.close()
     assert await call(siege.stop) == 0
+
+
+def _await_datagrams(siege: Siege, count: int) -> None:
+    """Until so many have arrived at the gateway's host."""
+    assert await_true(lambda: vitals(siege.pid).datagrams > count, 10.0)
+
+
+async def _betray(siege: Siege, attacker: Attacker, judge: Judge) -> None:
+    """Somebody with a password of his own, who calls himself by alice's identity."""
+    mallory = Insider(SERVER, settings_of("mallory"), INSIDER, attacker)
+    connected = await mallory.connect()
+    own, inside = connected.network.address, IPv4Address(INSIDE)
+    (alice,) = [r for r in await asyncio.to_thread(siege.sessions) if r["user"] == "alice"]
+    alices = IPv4Address(alice["address"])
+    with mallory.posing() as blow:
+        for number in range(20):
+            mallory.send_udp(own, inside, OTHER_PORT, b"mine")
+            mallory.send_udp(alices, inside, STREAM_PORT, NUMBER.pack(number))  # came before
+            mallory.send_udp(own, alices, STREAM_PORT, NUMBER.pack(number))
+            await asyncio.sleep(0.01)
+        moved = {row["user"]: row for row in await asyncio.to_thread(siege.sessions)}
+        assert moved["mallory"]["peer"] == str(attacker.victim.peer)
+        mallory.end_the_victim()
+        await asyncio.sleep(0.1)
+    mallory.send_mutants(400)
+    await asyncio.sleep(0.3)
+    await asyncio.to_thread(
+        lambda: judge.judge("insider", blow, losses=2, answer_share=float("inf"), drop_share=1.0)
+    )
+    await mallory.close()
 
 
 async def _join(user: str) -> None:

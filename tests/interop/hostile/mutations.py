@@ -16,7 +16,10 @@ def mutant(rng: random.Random, samples: Sequence[bytes]) -> bytes:
         rng.choice(_CHANGES)(rng, data, samples)
         if not data:
             data += rng.randbytes(1)
-    return bytes(data[:OCTETS_MAX])
+    del data[OCTETS_MAX:]
+    if rng.random() < 0.5:
+        _mend_length(data)
+    return bytes(data)
 
 
 def _flip(rng: random.Random, data: bytearray, _: Sequence[bytes]) -> None:
@@ -57,7 +60,7 @@ def _restart(rng: random.Random, data: bytearray, _: Sequence[bytes]) -> None:
     data[:16] = rng.randbytes(8) + bytes(8)
 
 
-def _mend_length(_: random.Random, data: bytearray, __: Sequence[bytes]) -> None:
+def _mend_length(data: bytearray) -> None:
     """The length in the ISAKMP header, so that the payloads are looked at."""
     if len(data) >= 28:
         data[24:28] = len(data).to_bytes(4, "big")
@@ -73,6 +76,4 @@ _CHANGES: tuple[Callable[[random.Random, bytearray, Sequence[bytes]], None], ...
     _repeat,
     _splice,
     _restart,
-    _mend_length,
-    _mend_length,
 )

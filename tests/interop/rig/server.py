@@ -201,6 +201,14 @@ class Server:
             if sample == name and wanted <= set(having.split(","))
         )
 
+    def metric_by(self, name: str, label: str) -> dict[str, float]:
+        """The samples of a name that has one label, by its values."""
+        return {
+            having.removeprefix(f'{label}="').rstrip('"'): value
+            for sample, having, value in self._samples()
+            if sample == name
+        }
+
     def _samples(self) -> list[tuple[str, str, float]]:
         page = self._laboratory.server.run(
             sys.executable,
