@@ -43,7 +43,10 @@ class TelemetryReport:
 
     def _snapshot(self) -> Snapshot:
         gateway = self._gateway
-        up = sum(1 for call in gateway.sessions() if call.facts.up_at is not None)
+        on = Counter(
+            call.facts.username for call in gateway.sessions() if call.facts.up_at is not None
+        )
+        up = on.total()
         ike = gateway.ike.sas()
         return Snapshot(
             sessions=up,
@@ -58,6 +61,7 @@ class TelemetryReport:
                 for client in gateway.clients.values()
                 for suite in client.ipsec_sas.values()
             ),
+            user_sessions=on,
             pools=self._accounts.pool_use(),
             receive_buffers=self._receive_buffers,
             plane=self._plane.counters() if self._plane is not None else None,

@@ -36,6 +36,7 @@ SETUP_STAGES: Final = ("phase1", "phase2", "l2tp", "auth", "ipcp", "total")
 AUTH_METHODS: Final = ("mschapv2", "mschapv1", "chap", "pap")
 WEAK_WORDS: Final = ("modp1024", "md5")  # in the names of suites
 SUITES_MAX: Final = 64
+USERS_MAX: Final = 1000  # with a series of their own: they exist, but a label must stay bounded
 OTHER: Final = "other"
 
 _SETUP_REASON_STAGES: Final = frozenset(Stage) - {Stage.DATAGRAM, Stage.ESP, Stage.FORWARD}
@@ -70,6 +71,7 @@ class Snapshot:
     ready: bool = True
     isakmp_sas: Mapping[str, int] = field(default_factory=dict)  # by suite
     ipsec_sas: Mapping[str, int] = field(default_factory=dict)
+    user_sessions: Mapping[str, int] = field(default_factory=dict)  # of those who are on
     pools: Sequence[PoolUse] = ()
     receive_buffers: Mapping[str, int] = field(default_factory=dict)
     plane: PlaneTotals | None = None
@@ -134,6 +136,11 @@ class Metrics:
         self._reloaded_at = Gauge(
             "ferrule_config_last_reload_timestamp_seconds",
             "Unix time at which the running configuration was taken over.",
+            registry=registry,
+        )
+        self._reload_worked = Gauge(
+            "ferrule_config_last_reload_successful",
+            "0 while a newer configuration than the running one was refused.",
             registry=registry,
         )
         self._weak_allowed = Gauge(
@@ -226,9 +233,11 @@ class Metrics:
         for word in weak:
             self._weak_allowed.labels(word).set(1)
         self._reloaded_at.set(wall_now)
+        self._reload_worked.set(1)
 
     def reloaded(self, *, ok: bool) -> None:
         self._reloads.labels("ok" if ok else "failed").inc()
+        self._reload_worked.set(int(ok))
 
 
 class _State(Collector):
@@ -265,6 +274,12 @@ class _State(Collector):
             "Live SAs that use a weak algorithm.",
             ("algorithm",),
             {(word,): count_weak(word, now.isakmp_sas, now.ipsec_sas) for word in WEAK_WORDS},
+        )
+        yield _gauge(
+            "user_sessions",
+            f"Sessions of each user who is on; of the first {USERS_MAX} by name.",
+            ("user",),
+            {(user,): count for user, count in sorted(now.user_sessions.items())[:USERS_MAX]},
         )
         yield from _pools(now.pools)
         yield _gauge(

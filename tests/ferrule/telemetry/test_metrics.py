@@ -9,7 +9,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from ferrule.accounts.pools import PoolUse
 from ferrule.core.reasons import REASONS, Reason, Stage
 from ferrule.dataplane.interface import PlaneCounters
-from ferrule.telemetry.metrics import SUITES_MAX, Metrics, Snapshot
+from ferrule.telemetry.metrics import SUITES_MAX, USERS_MAX, Metrics, Snapshot
 
 
 @pytest.fixture
@@ -174,11 +174,22 @@ def test_reloads_and_weak_choices(metrics: Metrics) -> None:
     assert samples['ferrule_weak_crypto_allowed{algorithm="md5"}'] == 1
     assert samples['ferrule_config_reloads_total{outcome="failed"}'] == 1
     assert samples["ferrule_config_last_reload_timestamp_seconds"] == 5
+    assert samples["ferrule_config_last_reload_successful"] == 0
     metrics.config_loaded([], wall_now=6.0)
     metrics.reloaded(ok=True)
     samples = scrape(metrics)
     assert not any(name.startswith("ferrule_weak_crypto_allowed") for name in samples)
     assert samples['ferrule_config_reloads_total{outcome="ok"}'] == 1
+    assert samples["ferrule_config_last_reload_successful"] == 1
+
+
+def test_who_is_on_has_a_series_up_to_a_bound(metrics: Metrics) -> None:
+    on = {f"user{i:04}": 1 for i in range(USERS_MAX + 5)} | {'al"ice': 2}
+    metrics.attach(lambda: Snapshot(user_sessions=on))
+    series = {name: value for name, value in scrape(metrics).items() if "user_sessions" in name}
+    assert len(series) == USERS_MAX
+    assert series['ferrule_user_sessions{user="al"ice"}'] == 2  # as `scrape` writes it
+    assert series['ferrule_user_sessions{user="user0000"}'] == 1
 
 
 def test_two_in_one_process_do_not_meet() -> None:
