@@ -225,14 +225,19 @@ def test_flood_of_first_messages(
 
 
 def test_memory_goes_back(besieged: Besieged, timings: Timings) -> None:
-    """Half-open exchanges are forgotten, and nothing else was kept."""
+    """Half-open exchanges are forgotten, nothing else was kept, and the next flood finds room in
+    what the first one left."""
     server = besieged.server
     first = besieged.judge.at_first.resident_octets
     highest = server.resident_octets()
     assert await_true(lambda: server.metric("ferrule_half_open") == 0, 40.0)
     last = server.resident_octets()
+    besieged.attacker.begin_flood(FLOOD_A_SECOND, 5.0, besieged.folder / "flood.log")()
+    again = server.resident_octets()
     timings.add(
         f"resident: {first / MEGABYTE:.1f} MB before, {highest / MEGABYTE:.1f} MB after the flood,"
-        f" {last / MEGABYTE:.1f} MB once its exchanges were forgotten"
+        f" {last / MEGABYTE:.1f} MB once its exchanges were forgotten,"
+        f" {again / MEGABYTE:.1f} MB after another flood"
     )
     assert last - first < 16 * MEGABYTE
+    assert again - highest < 2 * MEGABYTE
