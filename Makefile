@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.locked
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check docs crds interop kubernetes containers bench fuzz lock clean
+.PHONY: help setup demo test check docs crds chart interop kubernetes containers bench fuzz lock clean
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -35,12 +35,18 @@ check: $(STAMP) ## format, lint, types, import contracts, generated files
 	$(BIN)/lint-imports
 	$(BIN)/python tools/docs.py --check
 	$(BIN)/python tools/crds.py --check
+	$(BIN)/python tools/chart.py --check
+	$(BIN)/python tools/dashboards.py --check
 
 docs: $(STAMP) ## write the generated pages (docs/troubleshooting.md, docs/protocol/)
 	$(BIN)/python tools/docs.py
 
 crds: $(STAMP) ## write crds/ and the chart's copy from the operator's models
 	$(BIN)/python tools/crds.py
+
+chart: $(STAMP) ## write the chart's schema, table of values and dashboards
+	$(BIN)/python tools/chart.py
+	$(BIN)/python tools/dashboards.py
 
 interop: $(STAMP) ## real clients in user-mode-linux (root; installs Debian packages)
 	tools/interop/install.sh
