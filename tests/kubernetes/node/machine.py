@@ -56,6 +56,11 @@ class Machine:
             time.sleep(0.02)
         raise AssertionError("no machine: " + (self.folder / "enter.log").read_text())
 
+    @property
+    def root(self) -> Path:
+        """Its file system, as it is seen from here."""
+        return Path(f"/proc/{self._first}/root")
+
     # --- programs
 
     def command(self, *argv: str) -> list[str]:
