@@ -208,15 +208,15 @@ class Siege:
         """As `ferrule sessions --json` tells them; not from within the event loop."""
         return list(asyncio.run(ask(self._admin, "GET", "/sessions")))
 
-    def drops(self) -> dict[str, float]:
-        """ferrule_dropped_total by reason."""
+    def metric_by(self, name: str, label: str) -> dict[str, float]:
+        """The samples of a metric that has one label, by its values."""
         with urllib.request.urlopen(f"http://{GATEWAY}:{_HTTP_PORT}/metrics", timeout=10) as page:
             families = text_string_to_metric_families(page.read().decode())
         return {
-            sample.labels["reason"]: sample.value
+            sample.labels[label]: sample.value
             for family in families
             for sample in family.samples
-            if sample.name == "ferrule_dropped_total"
+            if sample.name == name
         }
 
     def bugs(self) -> list[str]:

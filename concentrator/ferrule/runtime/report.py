@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Container, Mapping
+from collections.abc import Callable, Container, Mapping
 
 import structlog
 
@@ -29,6 +29,7 @@ class TelemetryReport:
         self._gateway = gateway
         self._plane: Plane | None = None
         self._receive_buffers: Mapping[str, int] = {}
+        self._overflowed: Callable[[], Mapping[str, int]] = dict
         self._log = structlog.get_logger("ferrule")
         self._lines = LineBudget()
         self.ready = False
@@ -36,10 +37,17 @@ class TelemetryReport:
         self.metrics = Metrics(__version__, time.time())
         self.metrics.attach(self._snapshot)
 
-    def attach(self, plane: Plane, receive_buffers: Mapping[str, int]) -> None:
-        """`receive_buffers`: octets that the kernel granted, by port."""
+    def attach(
+        self,
+        plane: Plane,
+        receive_buffers: Mapping[str, int],
+        overflowed: Callable[[], Mapping[str, int]] = dict,
+    ) -> None:
+        """By port: `receive_buffers`, octets that the kernel granted; `overflowed`, datagrams that
+        it dropped so far."""
         self._plane = plane
         self._receive_buffers = receive_buffers
+        self._overflowed = overflowed
 
     def _snapshot(self) -> Snapshot:
         gateway = self._gateway
@@ -64,6 +72,7 @@ class TelemetryReport:
             user_sessions=on,
             pools=self._accounts.pool_use(),
             receive_buffers=self._receive_buffers,
+            overflowed=self._overflowed(),
             plane=self._plane.counters() if self._plane is not None else None,
         )
 

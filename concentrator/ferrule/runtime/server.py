@@ -111,7 +111,7 @@ class Server:
                 deliver=self._tun.write,
             )
             self._driver.attach(self._plane)
-            self._report.attach(self._plane, self._receive_buffers())
+            self._report.attach(self._plane, self._receive_buffers(), self._overflowed)
             self._tell_weak(config)
             for port, batch in self._batches.items():
                 self._read_whenever_ready(stack, loop, port.fileno(), self._reader_of(port, batch))
@@ -211,6 +211,13 @@ class Server:
     def _missing(self) -> str:
         """What /readyz still waits for; "" for nothing."""
         return "" if self._report.ready else "starting"
+
+    def _overflowed(self) -> dict[str, int]:
+        counts: dict[str, int] = {}
+        for port in self._batches:
+            number = str(port.local.port)
+            counts[number] = counts.get(number, 0) + port.overflowed
+        return counts
 
     def _receive_buffers(self) -> dict[str, int]:
         return {str(port.local.port): port.receive_octets for port in self._ports.values()}

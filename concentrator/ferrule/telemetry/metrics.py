@@ -61,7 +61,8 @@ class PlaneTotals(Protocol):
 
 @dataclass(slots=True)
 class Snapshot:
-    """How things are at a scrape. `receive_buffers` by port: what the kernel granted, octets."""
+    """How things are at a scrape. By port: `receive_buffers`, octets that the kernel granted;
+    `overflowed`, datagrams that it dropped since the start, most often because those were full."""
 
     sessions: int = 0
     setting_up: int = 0
@@ -74,6 +75,7 @@ class Snapshot:
     user_sessions: Mapping[str, int] = field(default_factory=dict)  # of those who are on
     pools: Sequence[PoolUse] = ()
     receive_buffers: Mapping[str, int] = field(default_factory=dict)
+    overflowed: Mapping[str, int] = field(default_factory=dict)
     plane: PlaneTotals | None = None
 
 
@@ -287,6 +289,12 @@ class _State(Collector):
             "SO_RCVBUF that the kernel granted.",
             ("port",),
             {(port,): octets for port, octets in now.receive_buffers.items()},
+        )
+        yield _counter(
+            "receive_buffer_dropped",
+            "Datagrams that the kernel dropped before we could read them.",
+            ("port",),
+            {(port,): count for port, count in now.overflowed.items()},
         )
         if now.plane is not None:
             yield from _plane(now.plane)

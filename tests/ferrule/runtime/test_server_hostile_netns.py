@@ -74,7 +74,7 @@ async def _play(siege: Siege, scale: Scale) -> None:
             siege.sink,
             pid=siege.pid,
             sessions=siege.sessions,
-            drops=siege.drops,
+            drops=lambda: siege.metric_by("ferrule_dropped_total", "reason"),
             bugs=siege.bugs,
             tell=_tell,
         )
@@ -109,6 +109,9 @@ async def _play(siege: Siege, scale: Scale) -> None:
         drops = 0.5 if "copies" in kind else 0.9
         await weather(name, await call(finish), answers=0.5, losses=10, drops=drops)
 
+    overflowed = await call(siege.metric_by, "ferrule_receive_buffer_dropped_total", "port")
+    assert overflowed.keys() == {"500", "4500"}
+    assert sum(overflowed.values()) == vitals(siege.pid).overflowed
     grown = vitals(siege.pid).resident_octets - judge.at_first.resident_octets
     assert grown < 32 * MEGABYTE
     beating.cancel()

@@ -138,6 +138,7 @@ def test_how_things_are_is_read_at_the_scrape(metrics: Metrics) -> None:
         ipsec_sas={"aes128-md5": 5},
         pools=[PoolUse("default", size=10, leased=4, free=6)],
         receive_buffers={"4500": 425984},
+        overflowed={"4500": 17},
         plane=PlaneCounters(octets_up=7, octets_down=8, esp_in=9, drops={"esp_replay": 11}),
     )
     metrics.attach(lambda: now)
@@ -157,6 +158,7 @@ def test_how_things_are_is_read_at_the_scrape(metrics: Metrics) -> None:
         'ferrule_pool_addresses{pool="default",state="leased"}': 4,
         'ferrule_pool_size{pool="default"}': 10,
         'ferrule_receive_buffer_bytes{port="4500"}': 425984,
+        'ferrule_receive_buffer_dropped_total{port="4500"}': 17,
         'ferrule_traffic_bytes_total{direction="up"}': 7,
         'ferrule_traffic_bytes_total{direction="down"}': 8,
         'ferrule_esp_packets_total{direction="in"}': 9,
