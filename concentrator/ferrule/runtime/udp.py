@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import errno
 import socket
 import struct
 from collections.abc import Callable
-from typing import TypeAlias
+from typing import Final, TypeAlias
 
 from ferrule.core.ids import Address, Path
 
@@ -39,6 +40,14 @@ _STEER = b"".join(
 
 Receive: TypeAlias = Callable[[Path, bytes], None]
 _Key: TypeAlias = tuple[tuple[str, int], bytes]
+
+
+_CAUSES: Final = {
+    errno.EACCES: "ports below 1024 are not for this user: choose higher ones and map them, run as "
+    "root, or lower the sysctl net.ipv4.ip_unprivileged_port_start",
+    errno.EADDRINUSE: "in use by another process: stop that, or choose another port",
+    errno.EADDRNOTAVAIL: "that address is none of this host's: correct listen.address",
+}
 
 
 class UdpPort:
@@ -69,9 +78,10 @@ class UdpPort:
                 self._socket.setsockopt(socket.IPPROTO_IP, IP_PKTINFO, 1)
             self._raise_buffers(receive_buffer)
             self._socket.bind((host, port))
-        except OSError:
+        except OSError as error:
             self._socket.close()
-            raise
+            cause = _CAUSES.get(error.errno or 0, error.strerror)
+            raise OSError(f"UDP port {port} of {host or '0.0.0.0'}: {cause}") from error
         self.local = Address(*self._socket.getsockname())
         self._paths: dict[_Key, Path] = {}
         self.send_errors = 0
