@@ -1,0 +1,105 @@
+"""A running `ferrule serve` for tests that read its metrics, with people who come and fail to."""
+
+from __future__ import annotations
+
+import contextlib
+import signal
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+
+from pyroute2 import IPRoute
+
+HTTP = "127.0.0.1:9190"
+CONFIG = """\
+listen: {{http: "{http}", admin: {folder}/admin.sock, tun: ferrule0}}
+log: {{format: json, level: warning}}
+gateway:
+  ipsec: {{psk: a-long-and-random-key}}
+  pools: [{{name: default, cidr: 10.20.0.0/24}}]
+  egress: {{snat: false}}
+users:
+  - {{username: alice, password: wonderland}}
+"""
+FERRULE = (sys.executable, "-m", "ferrule.cli.main")
+WAIT_SECONDS = 20.0
+
+
+class Concentrator:
+    """To be made in a network namespace of its own, where it is root."""
+
+    def __init__(self, folder: Path) -> None:
+        self.config = folder / "gateway.yaml"
+        self.config.write_text(CONFIG.format(folder=folder, http=HTTP))
+        self._folder = folder
+        with IPRoute() as netlink:
+            netlink.link("set", index=1, state="up")
+        self._process = subprocess.Popen(
+            [*FERRULE, "serve", "--config", str(self.config)], stderr=subprocess.DEVNULL
+        )
+        self.until("ferrule_ready 1.0")
+
+    def page(self) -> str:
+        """What /metrics says; "" while nobody answers."""
+        with (
+            contextlib.suppress(urllib.error.URLError),
+            urllib.request.urlopen(f"http://{HTTP}/metrics", timeout=5) as page,
+        ):
+            return str(page.read().decode())
+        return ""
+
+    def until(self, text: str) -> str:
+        """The first page with `text` in it."""
+        end = time.monotonic() + WAIT_SECONDS
+        while time.monotonic() < end:
+            if text in (page := self.page()):
+                return page
+            time.sleep(0.05)
+        raise AssertionError(f"no {text!r} on the page within {WAIT_SECONDS:.0f} s:\n{page}")
+
+    def reload(self) -> None:
+        self._process.send_signal(signal.SIGHUP)
+
+    def probe(self, password: str, *arguments: str) -> subprocess.Popen[bytes]:
+        """Somebody who connects as alice, and leaves once `arguments` are done."""
+        for name, secret in (("psk", "a-long-and-random-key"), (f"{password}-file", password)):
+            (self._folder / name).write_text(secret)
+        command = [
+            *FERRULE, "probe", "127.0.0.1", "--psk-file", str(self._folder / "psk"),
+            "--user", "alice", "--password-file", str(self._folder / f"{password}-file"),
+            *arguments,
+        ]  # fmt: skip
+        return subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+
+    @contextlib.contextmanager
+    def somebody_on(self) -> Iterator[None]:
+        """Alice is connected, and some packets went through, for as long as this is open."""
+        # What answers nobody keeps the probe waiting: it is interrupted at the end.
+        pings = ["--ping", "10.20.0.1", *("--ping", "10.20.0.77") * 60]
+        somebody = self.probe("wonderland", *pings)
+        try:
+            self.until('ferrule_user_sessions{user="alice"} 1.0')
+            yield
+        finally:
+            somebody.send_signal(signal.SIGINT)
+            somebody.wait(WAIT_SECONDS)
+
+    def somebody_fails(self) -> None:
+        assert self.probe("nonsense").wait(WAIT_SECONDS) == 1
+
+    def stop(self) -> None:
+        self._process.kill()
+        self._process.wait()
+
+
+@contextlib.contextmanager
+def serving(folder: Path) -> Iterator[Concentrator]:
+    one = Concentrator(folder)
+    try:
+        yield one
+    finally:
+        one.stop()
