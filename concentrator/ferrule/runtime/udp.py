@@ -7,7 +7,6 @@ sockets, so that strangers who fill the queue of IKE displace no packet of a cli
 
 from __future__ import annotations
 
-import contextlib
 import ctypes
 import errno
 import socket
@@ -177,8 +176,8 @@ def open_natt_port(
 ) -> tuple[UdpPort, UdpPort | None]:
     """The socket of ESP, and that of IKE; None where the kernel does not steer, and the first gets
     both. Raises OSError, as for any port that is taken."""
-    with contextlib.closing(socket.socket(socket.AF_INET, socket.SOCK_DGRAM)) as alone:
-        alone.bind((host, port))  # a second server of this user must not share the port
+    # Without sharing first: a second server of this user must not join the port.
+    UdpPort(host, port, natt=True, receive_buffer=receive_buffer).close()
     esp = UdpPort(host, port, natt=True, receive_buffer=receive_buffer, shared=True)
     try:
         ike = UdpPort(
