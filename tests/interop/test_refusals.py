@@ -27,7 +27,7 @@ def refused(
     started = client.guest.mark()
     with pytest.raises(ConnectFailed) as failure:
         client.connect(profile_of(**{"user": "alice", **changes}), seconds=8)
-    line = client.guest.find_line(told, started, timeout=0)
+    line = client.guest.find_line(told, started, timeout=QUICK_SECONDS)
     assert line is not None, failure.value
     began = client.guest.await_line(client.ike.began, started, timeout=0)
     timings.add(f"the client is told after {line.at - began.at:.3f} s: {line.text}")

@@ -222,16 +222,18 @@ class Gateway:
 
     def _on_isakmp_sa_up(self, up: ike.IsakmpSaUp, now: float) -> list[g.GatewayEffect]:
         client = self._client_of(up.identity, up.path)
+        origin = Origin(
+            up.path,
+            up.identity,
+            up.suite,
+            up.vendor_ids,
+            now - up.seconds,
+            {"phase1": up.seconds},
+        )
         if client is None:
-            origin = Origin(
-                up.path,
-                up.identity,
-                up.suite,
-                up.vendor_ids,
-                now - up.seconds,
-                {"phase1": up.seconds},
-            )
             client = self._new_client(origin)
+        elif not client.calls:
+            client.origin = origin  # it connects anew before its last goodbye is over
         rekey = bool(client.isakmp_sas)
         client.isakmp_sas.add(up.isakmp_sa)
         self._by_isakmp[up.isakmp_sa] = client.id
@@ -334,7 +336,7 @@ class Gateway:
         client = None if client_id is None else self.clients.get(client_id)
         if client is None:
             return []
-        rekey = bool(client.phase2_suite)
+        rekey = any(spi != up.inbound_spi for spi in client.ipsec_sas)
         client.phase2_suite = up.suite
         client.origin.stages.setdefault("phase2", up.seconds)
         return [

@@ -17,7 +17,7 @@ from ferrule.core.reasons import Reason
 from ferrule.gateway.gateway import GOODBYE_SECONDS
 from ferrule.gateway.settings import GatewaySettings
 from support.accounts import pool
-from support.pair import INSIDE, WALL, Pair, client_settings, gateway_settings, user
+from support.pair import FAST_PHASE1, INSIDE, WALL, Pair, client_settings, gateway_settings, user
 
 
 class Seat:
@@ -151,6 +151,21 @@ def test_initial_contact_ends_the_same_hosts_older_session_only() -> None:
     assert Reason.INITIAL_CONTACT in end_reasons(pair)
     assert again.ping()
     assert other.ping()
+
+
+def test_who_comes_back_at_once_is_timed_from_its_new_start() -> None:
+    """The gateway still says its goodbyes, so the host is the same client; the facts are new."""
+    pair = Pair()
+    first = Seat(pair, "10.0.0.2", "198.51.100.1").connect()
+    kick(pair)
+    assert pair.loop.run(1.0, lambda: first.ended is not None)
+    offer = (FAST_PHASE1[1],)
+    Seat(pair, "10.0.0.2", "198.51.100.1", offer_phase1=offer).connect()
+    before, after = pair.gateway.record.ups
+    assert after.client == before.client
+    assert after.phase1_suite == "aes128-sha1-ecp256"
+    assert after.stages["total"] < 0.2
+    assert [up.rekey for up in pair.gateway.record.ipsec_ups] == [False, False]
 
 
 def test_a_host_that_lost_its_memory_gets_its_address_back_without_initial_contact() -> None:
