@@ -18,8 +18,8 @@ RUN apt-get update -qq \
     && echo "ferrule:x:65532:" >>/etc/group \
     && echo "ferrule:x:65532:65532:Ferrule:/nonexistent:/usr/sbin/nologin" >>/etc/passwd
 
-# --- pip, and the wheel of this project
-FROM python AS wheel
+# --- pip, and an environment without it
+FROM python AS tools
 ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_COMPILE=1 PIP_ONLY_BINARY=:all: PIP_ROOT_USER_ACTION=ignore
 RUN apt-get update -qq \
     && apt-get install -y -qq --no-install-recommends python3-venv >/dev/null \
@@ -28,6 +28,9 @@ RUN apt-get update -qq \
 WORKDIR /src
 # The secret `ca`, a file of certificates, where a proxy stands between us and the package index:
 # --secret id=ca,src=FILE --build-arg PIP_CERT=/run/secrets/ca
+
+# --- the wheel of this project
+FROM tools AS wheel
 ARG PIP_CERT
 COPY requirements/build.lock requirements/
 RUN --mount=type=cache,target=/root/.cache/pip --mount=type=secret,id=ca \
@@ -35,26 +38,30 @@ RUN --mount=type=cache,target=/root/.cache/pip --mount=type=secret,id=ca \
 COPY pyproject.toml README.md LICENSE ./
 COPY concentrator concentrator/
 COPY operator operator/
-RUN /tools/bin/hatchling build -t wheel -d /wheel
+RUN /tools/bin/hatchling build -t wheel -d /wheel >/dev/null
 
 # --- the programs, each with what it needs and no more
-FROM wheel AS concentrator-files
+FROM tools AS concentrator-files
 ARG PIP_CERT
 COPY requirements/run.lock requirements/
 RUN --mount=type=cache,target=/root/.cache/pip --mount=type=secret,id=ca \
-    pip="/tools/bin/pip --python /opt/ferrule/bin/python" \
-    && $pip install -q --require-hashes -r requirements/run.lock \
-    && $pip install -q --no-deps --no-index /wheel/*.whl \
+    /tools/bin/pip --python /opt/ferrule/bin/python install -q --require-hashes \
+        -r requirements/run.lock \
+    && python3 -m compileall -q --invalidation-mode unchecked-hash /opt/ferrule/lib
+COPY --from=wheel /wheel /wheel
+RUN /tools/bin/pip --python /opt/ferrule/bin/python install -q --no-deps --no-index /wheel/*.whl \
     && rm -f /opt/ferrule/bin/ferrule-operator \
     && python3 -m compileall -q --invalidation-mode unchecked-hash /opt/ferrule/lib
 
-FROM wheel AS operator-files
+FROM tools AS operator-files
 ARG PIP_CERT
 COPY requirements/operator.lock requirements/
 RUN --mount=type=cache,target=/root/.cache/pip --mount=type=secret,id=ca \
-    pip="/tools/bin/pip --python /opt/ferrule/bin/python" \
-    && $pip install -q --require-hashes -r requirements/operator.lock \
-    && $pip install -q --no-deps --no-index /wheel/*.whl \
+    /tools/bin/pip --python /opt/ferrule/bin/python install -q --require-hashes \
+        -r requirements/operator.lock \
+    && python3 -m compileall -q --invalidation-mode unchecked-hash /opt/ferrule/lib
+COPY --from=wheel /wheel /wheel
+RUN /tools/bin/pip --python /opt/ferrule/bin/python install -q --no-deps --no-index /wheel/*.whl \
     && python3 -m compileall -q --invalidation-mode unchecked-hash /opt/ferrule/lib
 
 # --- the images

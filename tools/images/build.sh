@@ -32,6 +32,8 @@ if [ ${#missing[@]} -gt 0 ]; then
 fi
 
 mkdir -p "$cache/tmp"
+exec 9>"$cache/lock" # one at a time
+flock 9
 export TMPDIR=$cache/tmp # where buildah keeps pip's downloads, too
 stores=(--root "$cache/storage" --runroot "$cache/run" --storage-driver overlay)
 build() { buildah "${stores[@]}" "$@"; }
@@ -43,14 +45,18 @@ day=$(date -u -d "$debian" +%Y%m%d%H%M)
 base=$cache/debian-$suite-$day.tar
 if [ ! -e "$base" ]; then
     say "making the base of $suite as of $debian"
-    rm -f "$cache"/debian-$suite-*.tar
+    rm -f "$cache"/debian-$suite-*
     exclude=(--dpkgopt='path-exclude=/usr/share/man/*' --dpkgopt='path-exclude=/usr/share/locale/*'
         --dpkgopt='path-exclude=/usr/share/doc/*' --dpkgopt='path-include=/usr/share/doc/*/copyright')
     # merged-usr with its marker package: the other one, usrmerge, brings 50 MB of Perl
     SOURCE_DATE_EPOCH=$(date -u -d "$debian" +%s) mmdebstrap --quiet --variant=minbase --format=tar \
         --hook-dir=/usr/share/mmdebstrap/hooks/merged-usr --include=usr-is-merged \
-        "${exclude[@]}" $suite - >"$base.new"
+        "${exclude[@]}" $suite - >"$base.new" 2>"$cache/mmdebstrap.log" || { cat "$cache/mmdebstrap.log" >&2; exit 1; }
     mv "$base.new" "$base"
+fi
+# Layers of earlier builds make this one fast; not without bound.
+if [ "$(du -sm "$cache/storage" 2>/dev/null | cut -f1)" -gt 6000 ] 2>/dev/null; then
+    build rmi --all --force >/dev/null
 fi
 name=localhost/ferrule-base:$day
 if ! build images -q "$name" >/dev/null 2>&1; then
@@ -72,12 +78,12 @@ for target in "${targets[@]}"; do
     archive=$cache/$target-$day-$digest.tar
     if [ ! -e "$archive" ]; then
         say "building $target"
-        rm -f "$cache/$target"-*.tar
-        # Layers of one run serve the next target; the base of all is in them.
         build bud --quiet --layers --isolation chroot --network host --pull-never --timestamp "$epoch" \
             --build-arg BASE="$name" --build-arg PIP_CERT=/run/secrets/ca --secret id=ca,src=$bundle \
             --target "$target" --tag "localhost/ferrule/$target:ci" "$root" >/dev/null
+        rm -f "$archive.new"
         build push --quiet "localhost/ferrule/$target:ci" "oci-archive:$archive.new:localhost/ferrule/$target:ci"
+        rm -f "$cache/$target"-*.tar
         mv "$archive.new" "$archive"
     fi
     echo "$archive"
