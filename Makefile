@@ -53,7 +53,7 @@ interop: $(STAMP) ## real clients in user-mode-linux (root; installs Debian pack
 	$(BIN)/pytest -q tests/interop
 
 kubernetes: $(STAMP) ## the operator and the chart on a real API server (builds it once)
-	tools/kubernetes/build.sh api
+	tools/kubernetes/build.sh all
 	$(BIN)/pytest -q tests/kubernetes
 
 containers: $(STAMP) ## the images, in pods as the operator makes them, on containerd (root, Debian)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import os
 import shutil
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,7 +14,12 @@ import pytest
 from tests.kubernetes.cluster.api import Api
 from tests.kubernetes.cluster.binaries import NotBuilt, binary
 from tests.kubernetes.cluster.control_plane import ControlPlane, running
+from tests.kubernetes.node.cluster import NodeCluster
+from tests.kubernetes.node.machine import remove_leftovers
 
+_TOOLS = Path(__file__).parents[2] / "tools"
+_BUILD_SECONDS = 1800
+_API_PROGRAMS = ("etcd", "kube-apiserver", "kube-controller-manager", "kubectl", "helm")
 _numbers = itertools.count(1)
 
 
@@ -21,7 +27,7 @@ _numbers = itertools.count(1)
 def kubernetes_folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """Logs and data of this run; kept where FERRULE_KUBERNETES_KEEP says."""
     try:
-        for program in ("etcd", "kube-apiserver", "kube-controller-manager", "kubectl", "helm"):
+        for program in _API_PROGRAMS:
             binary(program)
     except NotBuilt as missing:
         pytest.fail(str(missing))
@@ -29,7 +35,7 @@ def kubernetes_folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path
     yield folder
     if keep := os.environ.get("FERRULE_KUBERNETES_KEEP"):
         shutil.rmtree(keep, ignore_errors=True)
-        ignore = shutil.ignore_patterns("etcd", "pki", "*.kubeconfig", "*.sock")
+        ignore = shutil.ignore_patterns("etcd", "pki", "*.kubeconfig", "*.sock", "var")
         shutil.copytree(folder, keep, ignore=ignore)
 
 
@@ -62,3 +68,52 @@ def namespace(api: Api) -> Iterator[str]:
     api.create_namespace(name, {"pod-security.kubernetes.io/enforce": "privileged"})
     yield name
     api.kubectl("delete", "namespace", name, "--wait=false")
+
+
+# --- a cluster with a node
+
+
+def _build(script: str, *arguments: str) -> list[Path]:
+    """Run a script of tools/ that prints the paths of what it made, or of what was there."""
+    done = subprocess.run(
+        [str(_TOOLS / script), *arguments],
+        stdout=subprocess.PIPE,
+        text=True,
+        timeout=_BUILD_SECONDS,
+        check=True,
+    )
+    return [Path(line) for line in done.stdout.split()]
+
+
+@pytest.fixture(scope="session")
+def image_archives() -> list[Path]:
+    """OCI archives of this checkout's images: localhost/ferrule/concentrator:ci and operator:ci."""
+    return _build("images/build.sh", "concentrator", "operator")
+
+
+@pytest.fixture(scope="session")
+def node(kubernetes_folder: Path, image_archives: list[Path]) -> Iterator[NodeCluster]:
+    """A cluster of one node with our images on it, in the middle of the interop laboratory."""
+    if os.geteuid() != 0:
+        pytest.fail("a node is made of namespaces and cgroups: run the tests as root")
+    _build("kubernetes/build.sh", "node")
+    (sandbox,) = _build("kubernetes/node.sh")
+    remove_leftovers()
+    cluster = NodeCluster(kubernetes_folder / "node", sandbox)
+    try:
+        for archive in image_archives:
+            cluster.containerd.load(archive)
+        yield cluster
+    finally:
+        cluster.close()
+        # Unpacked images are large, and of no use to a reader of logs.
+        shutil.rmtree(cluster.machine.folder / "var", ignore_errors=True)
+
+
+@pytest.fixture
+def node_namespace(node: NodeCluster) -> Iterator[str]:
+    """A namespace on the cluster with a node, deleted with all that is in it."""
+    name = f"test-{next(_numbers)}"
+    node.api.create_namespace(name, {"pod-security.kubernetes.io/enforce": "privileged"})
+    yield name
+    node.api.kubectl("delete", "namespace", name, "--wait=false")

@@ -12,7 +12,7 @@ cache=${FERRULE_CACHE:-/var/cache/ferrule}/kubernetes
 
 declare -A sets=(
     [api]="etcd kube-apiserver kube-controller-manager kubectl helm"
-    [node]="kube-scheduler kubelet kube-proxy"
+    [node]="kube-scheduler kubelet kube-proxy coredns"
     [prometheus]="prometheus promtool"
 )
 sets[all]="${sets[api]} ${sets[node]} ${sets[prometheus]}"
@@ -20,17 +20,19 @@ sets[all]="${sets[api]} ${sets[node]} ${sets[prometheus]}"
 helm_major=${HELM%%.*}
 rest=${KUBERNETES#*.}
 kube_version=k8s.io/component-base/version
-declare -A version=([kubernetes]=$KUBERNETES [etcd]=$ETCD [helm]=$HELM [prometheus]=$PROMETHEUS)
+declare -A version=([kubernetes]=$KUBERNETES [etcd]=$ETCD [coredns]=$COREDNS [helm]=$HELM [prometheus]=$PROMETHEUS)
 declare -A flags=( # without these the programs call themselves v0.0.0, and checks of versions go wrong
     [kubernetes]="-X $kube_version.gitVersion=v$KUBERNETES -X $kube_version.gitMajor=${KUBERNETES%%.*}
         -X $kube_version.gitMinor=${rest%%.*} -X $kube_version.gitTreeState=clean"
     [etcd]=""
+    [coredns]=""
     [helm]="-X helm.sh/helm/v$helm_major/internal/version.version=v$HELM"
     [prometheus]="-X github.com/prometheus/common/version.Version=$PROMETHEUS"
 )
 declare -A tags=([prometheus]=remove_all_sd) # no discovery in clouds: 250 packages fewer
 declare -A package=(
     [etcd]=go.etcd.io/etcd/server/v3
+    [coredns]=.
     [helm]=helm.sh/helm/v$helm_major/cmd/helm
     [prometheus]=github.com/prometheus/prometheus/cmd/prometheus
     [promtool]=github.com/prometheus/prometheus/cmd/promtool
@@ -77,8 +79,7 @@ build() { # build MODULE PROGRAM...: all in one invocation, so that what they sh
             ${tags[$name]:+-tags "${tags[$name]}"} -ldflags "-s -w $(echo ${flags[$name]})" \
             -o "$new/" "${packages[@]}"
     )
-    [ ! -e "$new/v3" ] || mv "$new/v3" "$new/etcd" # called after its module's last element otherwise
-    [ ! -e "$new/server" ] || mv "$new/server" "$new/etcd"
+    [ ! -e "$new/server" ] || mv "$new/server" "$new/etcd" # named after its package
     for program; do
         mkdir -p "$(dirname "$(place "$program")")"
         mv "$new/$program" "$(place "$program")"
@@ -87,7 +88,7 @@ build() { # build MODULE PROGRAM...: all in one invocation, so that what they sh
     echo "built $* in $((SECONDS - start)) s" >&2
 }
 
-for name in etcd helm kubernetes prometheus; do
+for name in etcd coredns helm kubernetes prometheus; do
     missing=()
     for program in "${programs[@]}"; do
         [ "$(module "$program")" = "$name" ] && [ ! -x "$(place "$program")" ] && missing+=("$program")

@@ -35,6 +35,7 @@ if [ ! -e "$archive" ]; then
     new=$(mktemp -d "$cache/.pause.XXXXXX")
     trap 'rm -rf "$new" "${policy:-}"' EXIT
     cd "$here/gomod/kubernetes"
+    go mod download k8s.io/kubernetes
     source=$(GOFLAGS=-mod=readonly GOTOOLCHAIN=local GOWORK=off go list -m -f '{{.Dir}}' k8s.io/kubernetes)
     gcc -Os -Wall -Werror -static -s -DVERSION="v$KUBERNETES" -o "$new/pause" "$source/build/pause/linux/pause.c"
     stores=(--root "$new/storage" --runroot "$new/run" --storage-driver vfs)

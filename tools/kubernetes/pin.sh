@@ -20,7 +20,7 @@ staging=(
 
 begin() { # begin NAME GO: an empty module
     local folder=$here/gomod/$1
-    rm -rf "$folder"
+    rm -f "$folder"/go.*
     mkdir -p "$folder"
     cd "$folder"
     printf 'module ferrule.dev/tools/kubernetes/%s\n\ngo %s\n' "$1" "$2" >go.mod
@@ -51,6 +51,12 @@ pin_etcd() {
     finish go.etcd.io/etcd/server/v3
 }
 
+pin_coredns() { # a program of ours in that folder says which plugins
+    begin coredns 1.26.0
+    go mod edit -require="github.com/coredns/coredns@v$COREDNS"
+    finish
+}
+
 pin_helm() {
     begin helm 1.26.0
     go mod edit -require="helm.sh/helm/v${HELM%%.*}@v$HELM"
@@ -64,7 +70,7 @@ pin_prometheus() { # released as v3.x.y, tagged for Go as v0.3xx.y
     finish github.com/prometheus/prometheus/cmd/{prometheus,promtool}
 }
 
-for what in "${@:-kubernetes etcd helm prometheus}"; do
+for what in "${@:-kubernetes etcd coredns helm prometheus}"; do
     for name in $what; do
         echo "$name" >&2
         (pin_"$name")

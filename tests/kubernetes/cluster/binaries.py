@@ -7,6 +7,7 @@ from pathlib import Path
 
 _TOOLS = Path(__file__).parents[3] / "tools" / "kubernetes"
 _OWN_VERSION = {
+    "coredns": "COREDNS",
     "etcd": "ETCD",
     "helm": "HELM",
     "prometheus": "PROMETHEUS",
@@ -19,7 +20,7 @@ class NotBuilt(Exception):
 
 
 def versions() -> dict[str, str]:
-    """The pinned versions: KUBERNETES, ETCD, HELM, PROMETHEUS."""
+    """The pinned versions: KUBERNETES, ETCD, HELM and so on."""
     lines = (_TOOLS / "versions.env").read_text(encoding="utf-8").splitlines()
     return dict(line.split("=", 1) for line in lines if line and not line.startswith("#"))
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import json
 import shutil
+import signal
 import ssl
 import time
 import urllib.request
@@ -80,9 +81,9 @@ class ControlPlane:
                     raise
 
     def stop(self) -> None:
-        """End all, in the order in which nobody waits for anybody."""
+        """End all at once: nobody needs the data any more."""
         for name in reversed(list(self._processes)):
-            self.stop_component(name)
+            self.stop_component(name, signal.SIGKILL)
         if self._door:
             self._door.close()
             self._door = None
@@ -91,11 +92,11 @@ class ControlPlane:
         """Further arguments for the next start of a component."""
         self._arguments.setdefault(name, []).extend(arguments)
 
-    def stop_component(self, name: str) -> None:
+    def stop_component(self, name: str, number: signal.Signals = signal.SIGTERM) -> None:
         """End one component. It stays ended until it is started again."""
         process = self._processes.pop(name, None)
         if process:
-            process.stop(timeout=15 if name == "etcd" else 5)
+            process.stop(number, timeout=15)
 
     def start_component(self, name: str, argv: Sequence[str]) -> Process:
         """Start a program as a child of this test run, with its log in the folder."""

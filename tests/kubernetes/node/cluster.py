@@ -6,20 +6,25 @@ address, a host behind it is called `web`, and both know nothing of pods and Ser
 
 from __future__ import annotations
 
+import itertools
 import json
 from collections.abc import Sequence
 from pathlib import Path
 
-from interop.rig.topology import SERVER_ADDRESS, WEB_ADDRESS, Laboratory
+from interop.rig.namespaces import Namespace
+from interop.rig.topology import SERVER_ADDRESS, Laboratory
 from tests.kubernetes.cluster.api import Api, eventually
 from tests.kubernetes.cluster.binaries import binary
 from tests.kubernetes.cluster.control_plane import ControlPlane
 from tests.kubernetes.node.machine import Machine
+from tests.kubernetes.node.names import DOMAIN, start_names
 from tests.kubernetes.node.runtime import POD_NETWORK, SOCKET, Containerd
 
 NODE = "node"
 NODE_ADDRESS = SERVER_ADDRESS
 _KUBELET_PORT = 10250
+_CLOUD = "203.0.113"
+_NO_EVICTION = ("imagefs.available", "nodefs.available", "nodefs.inodesFree")
 
 
 class NodeCluster:
@@ -27,6 +32,7 @@ class NodeCluster:
 
     def __init__(self, folder: Path, sandbox_archive: Path) -> None:
         self.folder = folder
+        self._cloud = itertools.count(1)
         self.laboratory = Laboratory(folder / "laboratory")
         self._closers = [self.laboratory.close]
         try:
@@ -36,7 +42,8 @@ class NodeCluster:
             raise
 
     def _start(self, sandbox_archive: Path) -> None:
-        network = Path("/run/netns") / self.laboratory.server.name
+        network = self.network_of(self.laboratory.server)
+        self.laboratory.server.run("sh", "-c", "echo 1 >/proc/sys/net/ipv4/ip_forward")
         self.machine = Machine(self.folder / "machine", network)
         self._closers.append(self.machine.close)
         self.plane = ControlPlane(
@@ -63,6 +70,7 @@ class NodeCluster:
         self.containerd = Containerd(self.machine, sandbox_archive)
         self._start_kubelet()
         self._start_proxy()
+        start_names(self.machine, self.api, NODE_ADDRESS)
         eventually(self._ready, seconds=90, what="the node is ready")
 
     def close(self) -> None:
@@ -75,11 +83,40 @@ class NodeCluster:
         conditions = self.api.get("node", NODE)["status"]["conditions"]
         return any(item["type"] == "Ready" and item["status"] == "True" for item in conditions)
 
+    def network_of(self, namespace: Namespace) -> Path:
+        """The file of one of the laboratory's network namespaces."""
+        return Path("/run/netns") / namespace.name
+
+    def await_running(self, pod: str, namespace: str, seconds: float = 60) -> None:
+        """Wait until a pod is in phase Running; fails with what kubectl can tell about it."""
+
+        def phase() -> bool:
+            return bool(self.api.get("pod", pod, namespace)["status"]["phase"] == "Running")
+
+        try:
+            eventually(phase, seconds=seconds, what=f"{pod} runs")
+        except AssertionError as error:
+            error.add_note(self.api.kubectl("describe", "pod", pod, "--namespace", namespace))
+            raise
+
+    def play_load_balancer(self, service: str, namespace: str) -> str:
+        """Do what a cloud's controller does: announce an address in the Service's status.
+
+        Returns the address, a new one each time; a client needs a route for it via the node.
+        """
+        address = f"{_CLOUD}.{next(self._cloud)}"
+        status = {"loadBalancer": {"ingress": [{"ip": address}]}}
+        self.api.kubectl(
+            *("patch", "service", service, "--namespace", namespace, "--subresource=status"),
+            *("--type=merge", "--patch", json.dumps({"status": status})),
+        )
+        return address
+
     # --- the node's daemons
 
     def _start_kubelet(self) -> None:
         folder = self.machine.folder
-        (folder / "resolv.conf").write_text(f"nameserver {WEB_ADDRESS}\n")
+        (folder / "resolv.conf").touch()
         configuration = {
             "apiVersion": "kubelet.config.k8s.io/v1beta1",
             "kind": "KubeletConfiguration",
@@ -96,13 +133,12 @@ class NodeCluster:
             "cgroupRoot": f"/{self.machine.cgroup}",
             "failCgroupV1": False,  # version 1 works, it is only not wanted any more
             "failSwapOn": False,
+            "clusterDNS": [NODE_ADDRESS],
+            "clusterDomain": DOMAIN,
             "resolvConf": str(folder / "resolv.conf"),
             "volumePluginDir": str(folder / "volume-plugins"),
             # The disk is the machine's, and other things fill it.
-            "evictionHard": {
-                name: "0%"
-                for name in ("imagefs.available", "nodefs.available", "nodefs.inodesFree")
-            },
+            "evictionHard": dict.fromkeys(_NO_EVICTION, "0%"),
             "imageGCHighThresholdPercent": 100,
             "shutdownGracePeriod": "0s",
         }

@@ -26,7 +26,6 @@ if mountpoint -q /sys/fs/cgroup/unified; then
     umount /sys/fs/cgroup/unified
 fi
 
-echo 1 >/proc/sys/net/ipv4/ip_forward
 touch "$folder/entered"
 while :; do
     sleep 3600 &

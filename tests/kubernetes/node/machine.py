@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+import signal
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -29,6 +30,7 @@ class Machine:
         self.cgroup = f"ferrule-{os.getpid()}-{time.monotonic_ns() % 1_000_000}"
         self._processes: list[Process] = []
         folder.mkdir(parents=True, exist_ok=True)
+        self._first = 0
         self._make_cgroups()
         self._holder = Process(
             [
@@ -80,6 +82,10 @@ class Machine:
 
     def close(self) -> None:
         """End everything that runs on it, and remove its cgroups."""
+        if self._first and self._holder.status is None:
+            # The holder waits for it, and the kernel lets it go last of all in its namespace.
+            os.kill(self._first, signal.SIGKILL)
+            self._holder.wait(_SECONDS)
         self._holder.stop()
         for process in self._processes:
             process.stop()
