@@ -1,11 +1,11 @@
-"""Fixtures of the container tests: one node with containerd, and pods of the operator's template."""
+"""Fixtures of the container tests: a node with containerd, and pods of the operator's template."""
 
 from __future__ import annotations
 
 import json
 import os
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ from containers.rig.cri import Cri
 from containers.rig.gateway import PASSWORD, PSK, USER, Rendered
 from containers.rig.kubelet import Pod
 from containers.rig.place import NODE_ADDRESS, WEB_ADDRESS, WEB_PORT, Place
+from containers.rig.steps import MakePod, Probe, started
 from interop.rig.namespaces import remove_leftovers as remove_namespaces
 from tests.kubernetes.node.machine import Machine, remove_leftovers
 from tests.kubernetes.node.runtime import Containerd
@@ -78,7 +79,7 @@ def cri(machine: Machine, containerd: Containerd) -> Iterator[Cri]:
 
 
 @pytest.fixture
-def make_pod(cri: Cri, machine: Machine) -> Iterator[Callable[..., Pod]]:
+def make_pod(cri: Cri, machine: Machine) -> Iterator[MakePod]:
     """Makes pods, which go with the test. None of their containers is started."""
     pods: list[Pod] = []
 
@@ -92,7 +93,13 @@ def make_pod(cri: Cri, machine: Machine) -> Iterator[Callable[..., Pod]]:
 
 
 @pytest.fixture
-def probe(place: Place, tmp_path: Path) -> Callable[[], dict[str, Any]]:
+def prepared(image: str, make_pod: MakePod) -> Pod:
+    """A pod of the default profile whose main container is ready."""
+    return started(make_pod, Rendered(image))
+
+
+@pytest.fixture
+def probe(place: Place, tmp_path: Path) -> Probe:
     """Connects as a client outside, pings the web host and asks it for a page; returns the
     report of `ferrule probe`."""
     for name, secret in (("psk", PSK), ("password", PASSWORD)):

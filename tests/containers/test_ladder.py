@@ -7,38 +7,11 @@ away, the init step says so.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
-
 import pytest
 
-from containers.rig.gateway import INIT, MAIN, PLUGIN, SERVICE_PORTS, Rendered
-from containers.rig.kubelet import Pod
-from containers.rig.place import NODE_INSIDE, Place
-
-MakePod = Callable[..., Pod]
-Probe = Callable[[], dict[str, Any]]
-
-NET_ADMIN = 1 << 12
-NOTHING = "0000000000000000"
-
-
-def started(make_pod: MakePod, rendered: Rendered, **options: Any) -> Pod:
-    """A pod whose init step is done and whose main container is ready."""
-    pod = make_pod(rendered, **options)
-    ended = pod.run(INIT)
-    assert ended.exit_code == 0, ended
-    pod.start(MAIN)
-    pod.await_ready(MAIN)
-    return pod
-
-
-def check_way_through(pod: Pod, place: Place, probe: Probe) -> None:
-    """A client connects, pings and fetches; the web host sees nobody but the node."""
-    place.expose(pod.address, SERVICE_PORTS)
-    report = probe()
-    assert report["outcome"] == "connected", report
-    assert place.seen_by_web() == {NODE_INSIDE}
+from containers.rig.gateway import INIT, PLUGIN, Rendered
+from containers.rig.place import Place
+from containers.rig.steps import MakePod, Probe, check_way_through, started
 
 
 @pytest.mark.parametrize(

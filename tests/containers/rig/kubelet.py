@@ -48,11 +48,15 @@ class Pod:
         *,
         runtime: str = "runc",
         plugin: Mapping[str, str] | None = None,
+        disk_options: str = "",
     ) -> None:
+        """`plugin`: device nodes by the resource for which a plugin brings them; `disk_options`:
+        how the node's disk is mounted."""
         self._cri, self._machine = cri, machine
         self._spec = template["spec"]
         self._secrets = secrets
         self._plugin = plugin or {}
+        self._disk_options = disk_options
         self._uid = str(uuid.uuid4())
         self._attempts: dict[str, int] = {}
         self.ids: dict[str, str] = {}  # the newest container of each name
@@ -109,6 +113,9 @@ class Pod:
         if source.get("medium") == "Memory":
             size = f"size={translate.octets(source['sizeLimit'])}"
             self._machine.run("mount", "-t", "tmpfs", "-o", size, "tmpfs", path)
+        elif self._disk_options:
+            self._machine.run("mount", "--bind", path, path)
+            self._machine.run("mount", "-o", f"remount,bind,{self._disk_options}", path)
         self._machine.run("chmod", "0777", path)
         self._give_to_group(path)
 
@@ -131,6 +138,11 @@ class Pod:
                 )
         self._machine.run("sh", "-e", "-c", "\n".join(script))
         self._give_to_group(path)
+
+    def change_file(self, volume: str, file: str, text: str) -> None:
+        """What the kubelet does when a Secret has changed."""
+        at = f"{self._volumes[volume]}/..data/{file}"
+        self._machine.run("sh", "-c", f"cat >{at}", stdin=text)
 
     def _give_to_group(self, path: str) -> None:
         group = self._spec.get("securityContext", {}).get("fsGroup")
@@ -205,6 +217,11 @@ class Pod:
         pid = self._cri.pid(self.ids[name])
         self._machine.run("kill", "-KILL", str(pid))
         return self.await_end(name)
+
+    def stop(self, name: str) -> None:
+        """SIGTERM, and SIGKILL when the grace period is over."""
+        seconds = self._spec["terminationGracePeriodSeconds"]
+        self._cri.StopContainer(container_id=self.ids[name], timeout=seconds)
 
     def status(self, name: str) -> dict[str, str]:
         """/proc/PID/status of its first process."""

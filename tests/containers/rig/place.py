@@ -9,6 +9,7 @@ it unmasked is not answered. The node's part of a Service is one nft table.
 from __future__ import annotations
 
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 
 from interop.rig.namespaces import Namespaces
@@ -54,12 +55,12 @@ class Place:
         """The node's network namespace, as a file."""
         return Path("/run/netns") / self.node.name
 
-    def seen_by_web(self) -> set[str]:
-        """The addresses from which the web host was asked."""
+    def asked(self) -> list[str]:
+        """The addresses from which the web host was asked for a page, one a time."""
         lines = self._log.read_text().splitlines()
-        return {line.split()[0] for line in lines if '"GET ' in line}
+        return [line.split()[0] for line in lines if '"GET ' in line]
 
-    def expose(self, pod: str, ports: dict[int, int]) -> None:
+    def expose(self, pod: str, ports: Mapping[int, int]) -> None:
         """What a Service does: the node's UDP ports lead to the pod's."""
         rules = "".join(
             f"    iifname wan udp dport {port} dnat to {pod}:{target}\n"

@@ -170,9 +170,7 @@ def _seccomp(profile: Spec | None) -> Any:
 
 
 def _namespaces() -> Any:
-    return messages.NamespaceOption(
-        network=messages.POD, pid=messages.CONTAINER, ipc=messages.POD
-    )
+    return messages.NamespaceOption(network=messages.POD, pid=messages.CONTAINER, ipc=messages.POD)
 
 
 def _groups(security: Spec) -> list[int]:
