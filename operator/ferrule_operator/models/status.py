@@ -76,8 +76,8 @@ class VpnUserStatus(Section):
     secret_name: str = ""
     """The Secret that holds the password."""
 
-    credential_version: int = 0
-    """Counts the passwords that the account has had."""
+    credential_version: str = ""
+    """The resourceVersion of the Secret that the account's password was read from."""
 
     active_sessions: int = 0
     """Sessions that are connected now."""

@@ -1,0 +1,1 @@
+"""One builder for each child of a VpnGateway: the resource in, the object out. Pure."""

@@ -1,0 +1,364 @@
+"""Brings one gateway, with its users, into line: observe -> plan -> apply -> hand in -> status.
+
+Every step may fail, and the process may die after any of them: the next turn begins from what
+there is. Nothing is written that is so already.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import time
+from collections.abc import Callable, Coroutine, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any, Final, TypeVar
+
+import structlog
+
+from ferrule_operator.accounts import Memory, UserPlan
+from ferrule_operator.api import Api, ApiError
+from ferrule_operator.cache import Cache, Key
+from ferrule_operator.concentrators import Concentrators
+from ferrule_operator.conditions import time_text
+from ferrule_operator.credentials import Entropy
+from ferrule_operator.events import Note, event
+from ferrule_operator.kinds import KINDS, SECRET
+from ferrule_operator.metrics import Metrics
+from ferrule_operator.names import FINALIZER, config_secret
+from ferrule_operator.objects import (
+    Object,
+    Ref,
+    differences,
+    metadata,
+    name_of,
+    ref_of,
+    texts_of,
+    uid_of,
+)
+from ferrule_operator.plan import Observed, Plan, plan_gateway
+from ferrule_operator.rendering import REMOTE_KEY
+from ferrule_operator.reports import Report
+from ferrule_operator.settings import Settings
+from ferrule_operator.status import (
+    COUNTERS,
+    USER_COUNTERS,
+    Outcome,
+    gateway_news,
+    gateway_status,
+    is_news,
+    patch_of,
+    user_news,
+    user_status,
+)
+
+T = TypeVar("T")
+
+WRITES_AT_ONCE: Final = 8
+COUNTERS_SECONDS: Final = 15.0  # between two writes of a gateway's counters
+USER_COUNTERS_SECONDS: Final = 60.0
+EVENT_SECONDS: Final = 600.0  # the same event is not posted again before
+UNREACHED_FIRST: Final = 1.0
+UNREACHED_LAST: Final = 60.0
+# Secrets before the pods that mount them, the account before the pods that run as it.
+_ORDER: Final = (
+    "Secret",
+    "ServiceAccount",
+    "Service",
+    "NetworkPolicy",
+    "PodDisruptionBudget",
+    "StatefulSet",
+)
+
+
+class Again(Exception):
+    """What was planned does not fit what there is any more: plan anew, at once."""
+
+
+@dataclass(slots=True)
+class Turn:
+    """How a turn ended. `wake_in`: seconds after which to look again; None: when told to."""
+
+    wake_in: float | None = None
+
+
+class Reconciler:
+    """One for the process; `reconcile` runs for several keys at the same time, never for one."""
+
+    def __init__(
+        self,
+        api: Api,
+        cache: Cache,
+        concentrators: Concentrators,
+        settings: Settings,
+        metrics: Metrics,
+        *,
+        clock: Callable[[], float] = time.time,
+        entropy: Entropy = os.urandom,
+    ) -> None:
+        self._api = api
+        self._cache = cache
+        self._concentrators = concentrators
+        self._settings = settings
+        self._metrics = metrics
+        self._clock = clock
+        self._entropy = entropy
+        self._log = structlog.get_logger("ferrule_operator")
+        self._memory: dict[Key, Memory] = {}
+        self._pods: dict[Key, set[str]] = {}
+        self._unreached: dict[Key, int] = {}
+        self._known: dict[Ref, frozenset[str]] = {}
+        self._counted: dict[str, float] = {}  # by uid: when counters were written last
+        self._posted: dict[tuple[str, str, str], float] = {}
+        self._changed: dict[Key, float] = {}  # since when pods may be behind
+
+    def changed(self, key: Key) -> None:
+        """The operator has just learnt of a change."""
+        self._changed.setdefault(key, self._clock())
+
+    async def reconcile(self, key: Key) -> Turn:
+        """One turn. Raises ApiError where the API server does not play along, Again."""
+        await self._look_up_secrets(key)
+        observed = self._observe(key)
+        if observed.gateway is None and not observed.users:
+            self._forget(key)
+            return Turn()
+        memory = self._memory.setdefault(key, Memory())
+        memory.forget(observed.users, observed.secrets.values())
+        now = self._clock()
+        plan = plan_gateway(observed, self._settings, now, self._entropy, memory, self._known)
+        if plan.finalizer and observed.gateway is not None:
+            await self._add_finalizer(observed.gateway)
+        outcome = await self._apply(plan)
+        current = await self._hand_in(key, observed, plan, now)
+        await self._post(plan.notes)
+        await self._write_statuses(key, plan, outcome)
+        if plan.finalizer is False and observed.gateway is not None:
+            await self._remove_finalizer(key)
+        return Turn(self._wake_in(key, plan, observed, current))
+
+    # --- observe
+
+    async def _look_up_secrets(self, key: Key) -> None:
+        unknown = self._cache.unknown_secrets(key)
+        for name, secret in zip(
+            unknown,
+            await self._at_once(self._api.get(SECRET, key.namespace, name) for name in unknown),
+            strict=True,
+        ):
+            if secret is None:
+                self._cache.note_absent(key.namespace, name)
+            else:
+                self._cache.put({**secret, "kind": "Secret", "apiVersion": "v1"})
+
+    def _observe(self, key: Key) -> Observed:
+        cache = self._cache
+        return Observed(
+            namespace=key.namespace,
+            name=key.name,
+            gateway=cache.get("VpnGateway", *key),
+            users=cache.users(key),
+            secrets=cache.secrets(key),
+            children=cache.children(key),
+            pods=cache.pods(key),
+        )
+
+    # --- apply
+
+    async def _apply(self, plan: Plan) -> Outcome:
+        outcome = Outcome()
+        await self._at_once(self._create(item) for item in plan.create)
+        for wanted in sorted(plan.apply, key=lambda item: _ORDER.index(item["kind"])):
+            try:
+                self._applied(wanted, await self._api.apply(wanted))
+            except ApiError as error:
+                if error.conflict:
+                    await self._refresh(ref_of(wanted))
+                    raise Again(str(error)) from error
+                if not error.final:
+                    raise
+                outcome.refused[str(ref_of(wanted))] = error.message or error.reason
+                self._log.error("refused", object=str(ref_of(wanted)), cause=str(error))
+        for live in plan.delete:
+            await self._api.delete(live)
+            await self._refresh(ref_of(live))
+        return outcome
+
+    async def _create(self, wanted: Object) -> None:
+        try:
+            self._cache.put(await self._api.create(wanted))
+        except ApiError as error:
+            if error.conflict:  # it is there after all: another turn sees it
+                await self._refresh(ref_of(wanted))
+                raise Again(str(error)) from error
+            raise
+
+    def _applied(self, wanted: Object, live: Object) -> None:
+        self._cache.put(live)
+        ref = ref_of(wanted)
+        self._known[ref] = frozenset(differences(wanted, live))
+        self._log.info("applied", kind=ref.kind, namespace=ref.namespace, name=ref.name)
+
+    async def _refresh(self, ref: Ref) -> None:
+        """Read an object anew: what is remembered of it is wrong."""
+        kind = KINDS[ref.kind]
+        live = await self._api.get(kind, ref.namespace, ref.name)
+        if live is not None:
+            self._cache.put({**live, "kind": kind.name, "apiVersion": kind.api_version})
+            return
+        gone = {"kind": ref.kind, "metadata": {"namespace": ref.namespace, "name": ref.name}}
+        self._cache.remove(gone)
+        if ref.kind == "Secret":
+            self._cache.note_absent(ref.namespace, ref.name)
+
+    async def _add_finalizer(self, gateway: Object) -> None:
+        finalizers = [*(metadata(gateway).get("finalizers") or ()), FINALIZER]
+        await self._set_finalizers(gateway, finalizers)
+
+    async def _remove_finalizer(self, key: Key) -> None:
+        gateway = self._cache.get("VpnGateway", *key)
+        if gateway is not None:
+            others = [f for f in metadata(gateway).get("finalizers") or () if f != FINALIZER]
+            await self._set_finalizers(gateway, others)
+
+    async def _set_finalizers(self, gateway: Object, finalizers: list[str]) -> None:
+        try:
+            self._cache.put(await self._api.set_finalizers(gateway, finalizers))
+        except ApiError as error:
+            if error.missing:
+                await self._refresh(ref_of(gateway))
+                return
+            if error.conflict:
+                await self._refresh(ref_of(gateway))
+                raise Again(str(error)) from error
+            raise
+
+    # --- hand in
+
+    async def _hand_in(self, key: Key, observed: Observed, plan: Plan, now: float) -> bool:
+        """Are all pods that run on what was planned?"""
+        pods = self._cache.pods(key)
+        self._concentrators.forget(key.namespace, pods, self._pods.get(key, set()))
+        self._pods[key] = {name_of(pod) for pod in pods}
+        files = plan.files
+        live = self._cache.get("Secret", key.namespace, config_secret(key.name))
+        remote_key = files.get(REMOTE_KEY) or texts_of(live or {}).get(REMOTE_KEY, "")
+        if not remote_key or not pods:
+            return True
+        current = await self._concentrators.settle(
+            key.namespace, pods, remote_key, files, now - self._settings.poll_seconds + 1.0
+        )
+        if current:
+            self._unreached.pop(key, None)
+            since = self._changed.pop(key, None)
+            if since is not None:
+                self._metrics.effective(self._clock() - since)
+        else:
+            self._unreached[key] = self._unreached.get(key, 0) + 1
+        return current
+
+    # --- statuses
+
+    async def _write_statuses(self, key: Key, plan: Plan, outcome: Outcome) -> None:
+        observed = self._observe(key)  # with what was written just now
+        reports = self._concentrators.reports(key.namespace, observed.pods)
+        now = self._clock()
+        if observed.gateway is not None:
+            after = gateway_status(observed, plan, reports, outcome, now)
+            await self._post(gateway_news(observed.gateway, after))
+            await self._write_status(observed.gateway, after, COUNTERS, COUNTERS_SECONDS)
+        answers = list(reports.values())
+        await self._at_once(
+            self._write_user(planned, answers, now, bool(observed.pods)) for planned in plan.users
+        )
+
+    async def _write_user(
+        self, planned: UserPlan, reports: Sequence[Report], now: float, pods: bool
+    ) -> None:
+        user = self._cache.get("VpnUser", *_place(planned.user))
+        if user is None or uid_of(user) != uid_of(planned.user):
+            return
+        secret = self._cache.get("Secret", _place(user)[0], planned.secret_name)
+        if secret is not None:
+            planned.credential_version = str(metadata(secret).get("resourceVersion", ""))
+        after = user_status(planned, reports, now)
+        if pods and not reports:  # nobody could be asked
+            after["activeSessions"] = (user.get("status") or {}).get("activeSessions", 0)
+        await self._post(user_news(user, after))
+        await self._write_status(user, after, USER_COUNTERS, USER_COUNTERS_SECONDS)
+
+    async def _write_status(
+        self, live: Object, after: Object, counters: frozenset[str], seconds: float
+    ) -> None:
+        patch = patch_of(live.get("status") or {}, after)
+        if not patch:
+            return
+        uid, now = uid_of(live), self._clock()
+        if not is_news(patch, counters) and now < self._counted.get(uid, 0.0) + seconds:
+            return
+        try:
+            self._cache.put(await self._api.patch_status(live, patch))
+            self._counted[uid] = now
+        except ApiError as error:
+            if not error.missing:
+                raise
+            await self._refresh(ref_of(live))
+
+    # --- events
+
+    async def _post(self, notes: Iterable[Note]) -> None:
+        """An event that can't be posted is lost: the log has it."""
+        now = self._clock()
+        for note in notes:
+            if now < self._posted.get(note.key, 0.0) + EVENT_SECONDS:
+                continue
+            self._posted[note.key] = now
+            self._log.info(
+                "event",
+                about=str(ref_of(note.about)),
+                reason=note.reason.value,
+                message=note.message,
+            )
+            try:
+                await self._api.create(event(note, time_text(now), self._settings.identity))
+            except ApiError as error:
+                self._log.warning("event not posted", cause=str(error))
+        if len(self._posted) > 10_000:
+            self._posted = {k: at for k, at in self._posted.items() if now < at + EVENT_SECONDS}
+
+    # --- the end of a turn
+
+    def _wake_in(self, key: Key, plan: Plan, observed: Observed, current: bool) -> float | None:
+        now = self._clock()
+        waits = [max(0.1, at - now) for at in plan.wake_at if at > now]
+        if observed.pods:
+            waits.append(self._settings.poll_seconds)
+        if not current:
+            tries = self._unreached.get(key, 1)
+            waits.append(min(UNREACHED_LAST, UNREACHED_FIRST * 2.0 ** min(tries - 1, 8)))
+        return min(waits, default=None)
+
+    def _forget(self, key: Key) -> None:
+        for table in (self._memory, self._unreached, self._changed):
+            table.pop(key, None)
+        self._concentrators.forget(key.namespace, (), self._pods.pop(key, set()))
+
+    @staticmethod
+    async def _at_once(work: Iterable[Coroutine[Any, Any, T]]) -> list[T]:
+        """All of it, a few at a time; the first failure is raised when all is over."""
+        places = asyncio.Semaphore(WRITES_AT_ONCE)
+
+        async def placed(one: Coroutine[Any, Any, T]) -> T:
+            async with places:
+                return await one
+
+        done = await asyncio.gather(*map(placed, work), return_exceptions=True)
+        results: list[T] = []
+        for result in done:
+            if isinstance(result, BaseException):
+                raise result
+            results.append(result)
+        return results
+
+
+def _place(item: Object) -> tuple[str, str]:
+    return str(metadata(item).get("namespace", "")), name_of(item)
