@@ -12,8 +12,8 @@ from interop.rig.scenario import Timings, profile_of
 from interop.rig.server import Server
 from interop.rig.topology import WEB_ADDRESS
 
-# xl2tpd repeats goodbyes to a tunnel that the new server does not know for a minute.
-RETURN_SECONDS = 120
+# After a kill xl2tpd repeats the goodbye to its old call for half a minute before it dials again.
+RETURN_SECONDS = 70
 GONE_SECONDS = 60  # dead peer detection of the base configuration
 
 

@@ -17,8 +17,8 @@ from ferrule.core.ids import SessionId, TunnelId
 from ferrule.core.reasons import Reason
 from ferrule.l2tp.avp import AvpFault, AvpList, AvpType, parse_avps
 from ferrule.l2tp.channel import CYCLE_SECONDS
-from ferrule.l2tp.effects import L2tpDropped, L2tpEffect
-from ferrule.l2tp.header import ControlHeader, parse_control
+from ferrule.l2tp.effects import L2tpDropped, L2tpEffect, SendL2tp
+from ferrule.l2tp.header import ControlHeader, build_control, parse_control
 from ferrule.l2tp.identifiers import choose_id
 from ferrule.l2tp.messages import MessageType
 from ferrule.l2tp.policy import L2tpPolicy
@@ -67,9 +67,12 @@ class L2tpEndpoint:
         """A control message (T bit set) of the peer."""
         try:
             header, body = parse_control(message)
-            tunnel = self._tunnel_of(header, body)
         except ProtocolError as fault:
             return [L2tpDropped(fault.reason, fault.detail)]
+        try:
+            tunnel = self._tunnel_of(header, body)
+        except ProtocolError as fault:
+            return [*self._farewell(header, body), L2tpDropped(fault.reason, fault.detail)]
         if tunnel is None:
             effects = self._on_request(header, body, now)
         else:
@@ -146,7 +149,7 @@ class L2tpEndpoint:
         """The tunnel of a message; None: it is a request for a new one. Raises `ProtocolError`."""
         if header.tunnel:
             if (found := self._tunnels.get(header.tunnel)) is None:
-                # No answer: RFC 2661 has none, and the peer's own timers end the tunnel.
+                # No answer but to its goodbye: RFC 2661 has none, and the peer's timers end it.
                 raise ProtocolError(Reason.L2TP_UNKNOWN_TUNNEL, f"tunnel {header.tunnel}")
             return found
         if not body:
@@ -161,6 +164,25 @@ class L2tpEndpoint:
             detail = f"message type {avps.message_type} for tunnel 0"
             raise ProtocolError(Reason.L2TP_UNKNOWN_TUNNEL, detail)
         return None
+
+    def _farewell(self, header: ControlHeader, body: bytes) -> list[L2tpEffect]:
+        """Acknowledge the StopCCN of a tunnel that is not here, so that the peer is done with it.
+
+        QUIRK(xl2tpd): it dials again only after its goodbye was acknowledged or repeated for half
+        a minute, which is how long a restart of ours would cost it. RFC 2661 5.7 has whoever gets
+        a StopCCN acknowledge it; the message tells the peer's id and what it expects next.
+        """
+        if not header.tunnel or not body:
+            return []
+        try:
+            avps = parse_avps(body, self._policy.tunnel_secret)
+        except ProtocolError:
+            return []
+        peer_tunnel = _peer_tunnel(avps)
+        if avps.message_type != MessageType.STOPCCN or not peer_tunnel:
+            return []
+        expected = (header.ns + 1) % 0x10000
+        return [SendL2tp(build_control(ControlHeader(peer_tunnel, 0, header.nr, expected)))]
 
     def _newest_of(self, peer_tunnel: int) -> Tunnel | None:
         """The newest tunnel that the peer opened under its id `peer_tunnel`."""

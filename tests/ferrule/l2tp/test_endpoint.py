@@ -139,6 +139,24 @@ def test_close_without_tunnels() -> None:
     assert endpoint().expire(1.0) == []
 
 
+def test_the_goodbye_of_a_tunnel_from_before_a_restart_is_acknowledged() -> None:
+    """xl2tpd dials again only then; its message tells all that the answer needs."""
+    body = build_message(StopCcn(77, ResultCode(1)))
+    effects = endpoint().receive(build_control(ControlHeader(4711, 0, 0xFFFF, 3), body), 100.0)
+    (answer,) = sent(effects)
+    assert header_of(answer) == ControlHeader(77, 0, ns=3, nr=0)
+    assert reasons(effects) == [Reason.L2TP_UNKNOWN_TUNNEL]
+
+
+@pytest.mark.parametrize(
+    "message",
+    [Hello(), Cdn(ResultCode(1), 5), StopCcn(0, ResultCode(1)), StopCcn(None, ResultCode(1))],
+)
+def test_nothing_else_for_an_unknown_tunnel_is_answered(message: Hello | Cdn | StopCcn) -> None:
+    octets = build_control(ControlHeader(4711, 0, 0, 0), build_message(message))
+    assert sent(endpoint().receive(octets, 100.0)) == []
+
+
 def test_calls_on_unknown_ids() -> None:
     end = endpoint()
     unknown = TunnelId(5)
