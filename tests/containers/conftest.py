@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from containers.rig.cri import Cri
-from containers.rig.gateway import PASSWORD, PSK, USER, Rendered
+from containers.rig.gateway import CLOSED_NODE, PASSWORD, PSK, USER, Rendered
 from containers.rig.kubelet import Pod
 from containers.rig.place import NODE_ADDRESS, WEB_ADDRESS, WEB_PORT, Place
 from containers.rig.steps import MakePod, Probe, started
@@ -21,6 +21,12 @@ from tests.kubernetes.node.machine import Machine, remove_leftovers
 from tests.kubernetes.node.runtime import Containerd
 
 _ROOT = Path(__file__).parents[2]
+# As udev makes it; the machine need not have udev. The other one is for nobody but root.
+_NODES = f"""
+mount -t tmpfs -o mode=755 tmpfs /dev/net
+mknod -m 666 /dev/net/tun c 10 200
+mknod -m 600 {CLOSED_NODE} c 10 200
+"""
 
 
 def _archive(name: str) -> Path:
@@ -55,8 +61,11 @@ def place(work_folder: Path) -> Iterator[Place]:
 @pytest.fixture(scope="session")
 def machine(work_folder: Path, place: Place) -> Iterator[Machine]:
     machine = Machine(work_folder / "machine", place.network)
-    yield machine
-    machine.close()
+    try:
+        machine.run("sh", "-e", "-c", _NODES)
+        yield machine
+    finally:
+        machine.close()
 
 
 @pytest.fixture(scope="session")

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from containers.rig.gateway import INIT, MAIN, POOL, Rendered
+from containers.rig.gateway import CLOSED_NODE, INIT, MAIN, PLUGIN, POOL, Rendered
 from containers.rig.place import Place
 from containers.rig.steps import MakePod, Probe, check_way_through, started
 
@@ -82,7 +82,7 @@ def test_the_init_step_says_what_is_wrong(
 ) -> None:
     rendered = Rendered(image, profile)
     change(rendered)
-    pod = make_pod(rendered, plugin={"example.org/tun": "/dev/net/tun"}, disk_options="nodev")
+    pod = make_pod(rendered, plugin=PLUGIN, disk_options="nodev")
     ended = pod.run(INIT)
     assert ended.exit_code == 1, ended
     assert ended.message.startswith(f"{reason}: "), ended
@@ -99,12 +99,13 @@ def _device_only_for_init(rendered: Rendered) -> None:
     rendered.main["resources"] = {}
 
 
+def _closed_node(rendered: Rendered) -> None:
+    (volume,) = [v for v in rendered.template["spec"]["volumes"] if v["name"] == "tun"]
+    volume["hostPath"]["path"] = CLOSED_NODE
+
+
 def _low_port(rendered: Rendered) -> None:
     rendered.replace_in_config("ikePort: 10500", "ikePort: 500")
-
-
-def _another_pool_meanwhile(rendered: Rendered) -> None:
-    rendered.replace_in_config(POOL, "10.21.0.0/24")
 
 
 def _as_if_not_prepared(rendered: Rendered) -> None:
@@ -116,6 +117,11 @@ def _as_if_not_prepared(rendered: Rendered) -> None:
     [
         ("InitTun", _no_volume(MAIN), "/dev/net/tun is missing"),
         ("DevicePlugin", _device_only_for_init, "/dev/net/tun is missing"),
+        (
+            "HostPath",
+            _closed_node,
+            "no permission to open /dev/net/tun: run as root, or let its mode",
+        ),
         ("InitTun", _main_as_another, "it belongs to uid 65532, and this is uid 65533"),
         ("InitTun", _low_port, "UDP port 500 of 0.0.0.0: ports below 1024 are not for this user"),
         ("InitTun", _as_if_not_prepared, "not allowed: grant CAP_NET_ADMIN"),
@@ -126,7 +132,7 @@ def test_the_main_container_says_what_is_wrong(
 ) -> None:
     rendered = Rendered(image, profile)
     change(rendered)
-    pod = make_pod(rendered, plugin={"example.org/tun": "/dev/net/tun"})
+    pod = make_pod(rendered, plugin=PLUGIN)
     assert pod.run(INIT).exit_code == 0
     ended = pod.run(MAIN)
     assert ended.exit_code == 1, ended

@@ -31,6 +31,7 @@ USER, PASSWORD = "alice", "correct horse battery staple"
 _VERIFIER: Final = "nt:1b9d5effd34ac283c8efe2eacaea8bbc"  # of that password
 TUN_RESOURCE: Final = "example.org/tun"
 PLUGIN: Final = {TUN_RESOURCE: "/dev/net/tun"}
+CLOSED_NODE: Final = "/dev/net/closed"  # a TUN node of the test machine that only root may open
 
 Template = dict[str, Any]
 Change = Callable[[Template], None]

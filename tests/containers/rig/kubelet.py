@@ -106,7 +106,8 @@ class Pod:
     def _host_path(self, source: Mapping[str, Any]) -> str:
         path = str(source["path"])
         if source["type"] == "CharDevice":
-            assert stat.S_ISCHR(os.stat(path).st_mode), f"{path}: no device"
+            there = os.stat(f"{self._machine.root}{path}")
+            assert stat.S_ISCHR(there.st_mode), f"{path}: no device"
         return path
 
     def _empty(self, path: str, source: Mapping[str, Any]) -> None:
