@@ -45,6 +45,8 @@ class Cache:
         self._needed: defaultdict[tuple[str, str], set[Key]] = defaultdict(set)
         self._needs: dict[tuple[str, str, str], frozenset[tuple[str, str]]] = {}
         self._absent: set[tuple[str, str]] = set()  # Secrets that are known not to be there
+        # Made by us under our labels, so that the watch finds them: nobody asks for these.
+        self._made: set[tuple[str, str]] = set()
 
     # --- in
 
@@ -119,9 +121,10 @@ class Cache:
         table = self._objects["Secret"]
         return sorted(
             name
-            for place in self._wanted_secrets(key)
-            if place not in table and place not in self._absent
-            for name in (place[1],)
+            for namespace, name in self._wanted_secrets(key)
+            if (namespace, name) not in table
+            and (namespace, name) not in self._absent
+            and (namespace, name) not in self._made
         )
 
     def needs_secret(self, namespace: str, name: str) -> bool:
@@ -172,6 +175,11 @@ class Cache:
         if kind not in ("VpnGateway", "VpnUser"):
             return
         owner = (kind, namespace, name)
+        if kind == "VpnUser":
+            made = (namespace, password_secret(name))
+            self._made.discard(made)
+            if after is not None and not _password_ref(after):
+                self._made.add(made)
         old = self._needs.pop(owner, frozenset())
         new = frozenset(_secrets_of(after)) if after is not None else frozenset()
         for where in old:
@@ -246,8 +254,7 @@ def _secrets_of(item: Object) -> Iterator[tuple[str, str]]:
     """Where the Secrets are that a resource refers to, or that are made for it."""
     namespace, spec = namespace_of(item), item.get("spec") or {}
     if item["kind"] == "VpnUser":
-        source = ((spec.get("password") or {}).get("valueFrom") or {}).get("secretKeyRef") or {}
-        yield namespace, str(source.get("name") or password_secret(name_of(item)))
+        yield namespace, _password_ref(item) or password_secret(name_of(item))
         return
     name = name_of(item)
     for secret in (config_secret(name), psk_secret(name)):
@@ -263,6 +270,12 @@ def _secrets_of(item: Object) -> Iterator[tuple[str, str]]:
     ):
         if ref and ref.get("name"):
             yield namespace, str(ref["name"])
+
+
+def _password_ref(user: Object) -> str:
+    """The Secret that a VpnUser names; "" where the operator makes one."""
+    source = ((user.get("spec") or {}).get("password") or {}).get("valueFrom") or {}
+    return str((source.get("secretKeyRef") or {}).get("name", ""))
 
 
 def trimmed(item: Object) -> Object:
