@@ -11,11 +11,12 @@ from pathlib import Path
 
 import pytest
 
+from interop.rig import namespaces
 from tests.kubernetes.cluster.api import Api
 from tests.kubernetes.cluster.binaries import NotBuilt, binary
 from tests.kubernetes.cluster.control_plane import ControlPlane, running
+from tests.kubernetes.node import machine
 from tests.kubernetes.node.cluster import NodeCluster
-from tests.kubernetes.node.machine import remove_leftovers
 
 _TOOLS = Path(__file__).parents[2] / "tools"
 _BUILD_SECONDS = 1800
@@ -98,7 +99,8 @@ def node(kubernetes_folder: Path, image_archives: list[Path]) -> Iterator[NodeCl
         pytest.fail("a node is made of namespaces and cgroups: run the tests as root")
     _build("kubernetes/build.sh", "node")
     (sandbox,) = _build("kubernetes/node.sh")
-    remove_leftovers()
+    machine.remove_leftovers()
+    namespaces.remove_leftovers()
     cluster = NodeCluster(kubernetes_folder / "node", sandbox)
     try:
         for archive in image_archives:

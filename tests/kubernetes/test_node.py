@@ -1,7 +1,6 @@
 """The node of the rig: real pods of our image, and UDP through Services of every exposure.
 
-A cloud's load balancer is played: the rig writes an address into the Service's status, and the test
-lays the route from the client to the node.
+A cloud's load balancer is played: the rig writes an address into the Service's status.
 """
 
 from __future__ import annotations
@@ -158,7 +157,6 @@ class TestServices:
             service("echo", type="LoadBalancer", externalTrafficPolicy="Local"), namespace=echo
         )
         address = node.play_load_balancer("echo", echo)
-        node.laboratory.nat.namespace.ip("route", "add", address, "via", NODE_ADDRESS)
         assert ask(outside, address, 500) == NAT_ADDRESS
 
 

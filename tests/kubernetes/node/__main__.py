@@ -15,8 +15,9 @@ from pathlib import Path
 _ROOT = Path(__file__).parents[3]
 sys.path.insert(0, str(_ROOT / "tests"))  # what pytest's configuration does
 
+from interop.rig import namespaces  # noqa: E402
+from tests.kubernetes.node import machine  # noqa: E402
 from tests.kubernetes.node.cluster import NodeCluster  # noqa: E402
-from tests.kubernetes.node.machine import remove_leftovers  # noqa: E402
 
 
 def _say(text: str) -> None:
@@ -35,7 +36,8 @@ def main() -> None:
     sandbox = subprocess.run(
         [str(tools / "node.sh")], check=True, stdout=subprocess.PIPE, text=True
     ).stdout.strip()
-    remove_leftovers()
+    machine.remove_leftovers()
+    namespaces.remove_leftovers()
     with tempfile.TemporaryDirectory(prefix="ferrule-node-") as folder:
         cluster = NodeCluster(Path(folder), Path(sandbox))
         try:

@@ -44,6 +44,8 @@ class NodeCluster:
     def _start(self, sandbox_archive: Path) -> None:
         network = self.network_of(self.laboratory.server)
         self.laboratory.server.run("sh", "-c", "echo 1 >/proc/sys/net/ipv4/ip_forward")
+        # Clients on the wide-area net have a default route; the home router needs one to our cloud.
+        self.laboratory.nat.namespace.ip("route", "add", f"{_CLOUD}.0/24", "via", NODE_ADDRESS)
         self.machine = Machine(self.folder / "machine", network)
         self._closers.append(self.machine.close)
         self.plane = ControlPlane(
@@ -102,7 +104,7 @@ class NodeCluster:
     def play_load_balancer(self, service: str, namespace: str) -> str:
         """Do what a cloud's controller does: announce an address in the Service's status.
 
-        Returns the address, a new one each time; a client needs a route for it via the node.
+        Returns the address, a new one each time, which clients on `wan` and `lan` have a route to.
         """
         address = f"{_CLOUD}.{next(self._cloud)}"
         status = {"loadBalancer": {"ingress": [{"ip": address}]}}
