@@ -15,7 +15,8 @@ from pyroute2 import IPRoute
 
 from ferrule.dataplane import tun as module
 from ferrule.dataplane.routing import TunLink, configure
-from ferrule.dataplane.tun import Tun, TunError
+from ferrule.dataplane.tun import Tun, make_persistent
+from ferrule.dataplane.tun_faults import TunError, TunFault
 from support.dataplane import udp
 from support.netns import run_inside
 
@@ -114,6 +115,44 @@ def persistent_devices_are_taken_as_they_are() -> None:
             netlink.link("del", ifname=NAME)
 
 
+def a_persistent_device_is_made_once_and_stays() -> None:
+    for _ in range(2):
+        make_persistent(NAME, 65532)
+        with Tun(NAME, prepared=True) as tun:
+            link_up()
+            check_both_ways(tun)
+            assert tun.running
+        make_persistent(NAME, 65532)
+    with IPRoute() as netlink:
+        (link,) = netlink.get_links(ifname=NAME)
+        data = link.get_attr("IFLA_LINKINFO").get_attr("IFLA_INFO_DATA")
+    assert data.get_attr("IFLA_TUN_OWNER") == 65532
+    assert data.get_attr("IFLA_TUN_MULTI_QUEUE") == 1
+    assert data.get_attr("IFLA_TUN_PERSIST") == 1
+
+
+def a_device_runs_when_it_is_up_and_has_a_queue() -> None:
+    make_persistent(NAME, 65532)
+    link_up()
+    with Tun(NAME) as tun:
+        while not tun.running:  # the kernel takes a moment
+            os.sched_yield()
+        with IPRoute() as netlink:
+            (index,) = netlink.link_lookup(ifname=NAME)
+            netlink.link("set", index=index, state="down")
+            assert not tun.running
+            netlink.link("del", index=index)
+        assert not tun.running
+
+
+def a_prepared_device_is_not_made() -> None:
+    with pytest.raises(TunError, match="run ferrule init-tun beforehand") as caught:
+        Tun(NAME, prepared=True)
+    assert caught.value.fault is TunFault.NOT_PREPARED
+    with IPRoute() as netlink:
+        assert not netlink.link_lookup(ifname=NAME)
+
+
 def an_open_device_is_in_use() -> None:
     with Tun(NAME):
         assert "in use by another process" in refusal(NAME)
@@ -141,6 +180,9 @@ def without_the_capability_the_remedy_is_named() -> None:
         a_link_that_is_down_loses_packets_but_raises_nothing,
         a_device_that_was_deleted_is_told,
         persistent_devices_are_taken_as_they_are,
+        a_persistent_device_is_made_once_and_stays,
+        a_device_runs_when_it_is_up_and_has_a_queue,
+        a_prepared_device_is_not_made,
         an_open_device_is_in_use,
         another_kind_of_interface_is_no_tun,
     ],
