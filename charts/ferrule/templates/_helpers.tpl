@@ -79,7 +79,25 @@ seccompProfile:
 {{- if or (not $asked) (.Capabilities.APIVersions.Has "ferrule.dev/v1alpha1/VpnGateway") }}yes{{ end }}
 {{- end }}
 
+{{/* Names of the gateways of this release, as a list. Null stands for none. */}}
+{{- define "ferrule.gateways" -}}
+{{- $names := list }}
+{{- range $name, $spec := .Values.gateways }}
+{{- if not (kindIs "invalid" $spec) }}
+{{- $names = append $names $name }}
+{{- end }}
+{{- end }}
+{{- $names | toJson }}
+{{- end }}
+
 {{/* The gateways that helm test tests, as a list. */}}
 {{- define "ferrule.tested" -}}
-{{- ternary (default (keys (default dict .Values.gateways) | sortAlpha) .Values.test.gateways) list .Values.test.enabled | toJson }}
+{{- ternary (default (include "ferrule.gateways" . | fromJsonArray) .Values.test.gateways) list .Values.test.enabled | toJson }}
+{{- end }}
+
+{{/* Name and key of the Secret with a gateway's pre-shared key. Of (list root gateway). */}}
+{{- define "ferrule.psk" -}}
+{{- $spec := index (default dict (index . 0).Values.gateways) (index . 1) | default dict }}
+{{- $ref := dig "ipsec" "pskSecretRef" dict $spec }}
+{{- dict "name" (default (printf "%s-psk" (index . 1)) $ref.name) "key" (default "psk" $ref.key) | toJson }}
 {{- end }}
