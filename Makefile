@@ -53,6 +53,8 @@ interop: $(STAMP) ## real clients in user-mode-linux (root; installs Debian pack
 	$(BIN)/pytest -q tests/interop
 
 kubernetes: $(STAMP) ## the operator and the chart on a real API server (builds it once)
+	tools/interop/install.sh
+	tools/kubernetes/node.sh
 	tools/kubernetes/build.sh all
 	$(BIN)/pytest -q tests/kubernetes
 
