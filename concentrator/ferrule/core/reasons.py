@@ -48,6 +48,9 @@ class Reason(StrEnum):
     UNKNOWN_COOKIE = "unknown_cookie"
     SOURCE_RATE = "source_rate"
     HALF_OPEN_LIMIT = "half_open_limit"
+    RING_MALFORMED = "ring_malformed"
+    RING_FORGED = "ring_forged"
+    RING_HOPS = "ring_hops"
     # phase 1
     AGGRESSIVE_MODE = "aggressive_mode"
     XAUTH = "xauth"
@@ -149,6 +152,7 @@ class Reason(StrEnum):
     REPLACED_SESSION = "replaced_session"
     INITIAL_CONTACT = "initial_contact"
     SESSIONS_LIMIT = "sessions_limit"
+    STORE_AWAY = "store_away"
     INTERNAL_ERROR = "internal_error"
 
 
@@ -194,6 +198,21 @@ REASONS: Final[Mapping[Reason, Info]] = MappingProxyType(
             "more unfinished connections than allowed",
             "a slow connect or a time-out",
             "an attack, or raise limits.halfOpenMax",
+        ),
+        Reason.RING_MALFORMED: Info(
+            S.DATAGRAM,
+            "a datagram between members of the gateway that does not parse",
+            remedy="members of versions that are too far apart; upgrade one version at a time",
+        ),
+        Reason.RING_FORGED: Info(
+            S.DATAGRAM,
+            "a datagram at the ring port that no member with the gateway's key sent",
+            remedy="let only the gateway's pods reach the ring port (NetworkPolicy), and give all of them the same key",
+        ),
+        Reason.RING_HOPS: Info(
+            S.DATAGRAM,
+            "a client's datagram that was relayed as often as is allowed, and was still not at home",
+            remedy="it may happen while members come and go; if it goes on, they do not agree who owns what",
         ),
         Reason.AGGRESSIVE_MODE: Info(
             S.PHASE1,
@@ -687,6 +706,12 @@ REASONS: Final[Mapping[Reason, Info]] = MappingProxyType(
             "the gateway has as many sessions as limits.sessionsMax allows",
             _L2TP_SHOWS,
             "raise limits.sessionsMax or add replicas",
+        ),
+        Reason.STORE_AWAY: Info(
+            S.SESSION,
+            "the members' shared store is away, or was emptied and is not filled again yet",
+            _AUTH_SHOWS,
+            "look after Valkey; sessions that stand go on, new ones are refused only where limits could not be kept",
         ),
         Reason.INTERNAL_ERROR: Info(
             S.SESSION,

@@ -1,0 +1,88 @@
+"""A client's datagram on its way between two members, inside the ring's envelope.
+
+    hops left, IPv6, NAT-T port (1) | epoch (4) | ingress port (2) | client port (2)
+    | client address (4 or 16) | our address (4 or 16) | the datagram
+
+To the owner goes what a client sent; to the client, through the member that it reached, goes the
+answer: it must leave through the socket that the question entered, or no load balancer knows it.
+`epoch` is the sender's, cut to 32 bits. With two hops a datagram survives one change of owner.
+Nothing in here moves a session: that takes a packet with a good tag that is newer than all before.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from dataclasses import dataclass, replace
+from typing import Final
+
+from ferrule.cluster.ring import ENVELOPE_OCTETS
+from ferrule.core.codec import Reader
+from ferrule.core.errors import Malformed, ProtocolError
+from ferrule.core.ids import Address, Path
+from ferrule.core.reasons import Reason
+
+HOPS_MAX: Final = 2
+_IPV6: Final = 0x10
+_NATT: Final = 0x20
+_KNOWN: Final = 0x03 | _IPV6 | _NATT
+_FIXED_OCTETS: Final = 9
+_UDP_OCTETS: Final = 8
+_IP_OCTETS: Final = {False: 20, True: 40}
+
+
+@dataclass(frozen=True, slots=True)
+class Relayed:
+    """`path` is as the ingress saw it: the client, our address and port there, which kind of port.
+    `epoch` is the low 32 bits of its number."""
+
+    hops_left: int
+    epoch: int
+    path: Path
+    datagram: bytes
+
+
+def build_relayed(relayed: Relayed) -> bytes:
+    """The body of a TO_OWNER or TO_CLIENT message. Raises ValueError for a path that is none."""
+    peer, local = relayed.path.peer, relayed.path.local
+    addresses = [ipaddress.ip_address(address.host) for address in (peer, local)]
+    if addresses[0].version != addresses[1].version or not 0 <= relayed.hops_left <= HOPS_MAX:
+        raise ValueError("a path of two families, or too many hops")
+    flags = relayed.hops_left | _IPV6 * (addresses[0].version == 6) | _NATT * relayed.path.natt
+    return b"".join(
+        (
+            bytes((flags,)),
+            (relayed.epoch & 0xFFFF_FFFF).to_bytes(4, "big"),
+            local.port.to_bytes(2, "big"),
+            peer.port.to_bytes(2, "big"),
+            addresses[0].packed,
+            addresses[1].packed,
+            relayed.datagram,
+        )
+    )
+
+
+def parse_relayed(body: bytes) -> Relayed:
+    """Raises Malformed (RING_MALFORMED)."""
+    reader = Reader(body, Reason.RING_MALFORMED)
+    flags = reader.u8()
+    hops_left = flags & 3
+    if flags & ~_KNOWN or hops_left > HOPS_MAX:
+        raise Malformed(Reason.RING_MALFORMED, f"flags {flags:#04x} of a relayed datagram")
+    epoch, local_port, peer_port = reader.u32(), reader.u16(), reader.u16()
+    octets = 16 if flags & _IPV6 else 4
+    peer, local = (str(ipaddress.ip_address(reader.take(octets))) for _ in range(2))
+    path = Path(Address(peer, peer_port), Address(local, local_port), bool(flags & _NATT))
+    return Relayed(hops_left, epoch, path, reader.rest())
+
+
+def pass_on(relayed: Relayed, epoch: int) -> Relayed:
+    """As the next member gets it; raises ProtocolError (RING_HOPS) if it went round enough."""
+    if relayed.hops_left == 0:
+        raise ProtocolError(Reason.RING_HOPS, f"from {relayed.path.peer}")
+    return replace(relayed, hops_left=relayed.hops_left - 1, epoch=epoch & 0xFFFF_FFFF)
+
+
+def overhead_octets(client: Address, *, ring_ipv6: bool) -> int:
+    """What relaying adds to a datagram of `client`, up to and with the ring's own IP header."""
+    addresses = 2 * (16 if ":" in client.host else 4)
+    return _IP_OCTETS[ring_ipv6] + _UDP_OCTETS + ENVELOPE_OCTETS + _FIXED_OCTETS + addresses
