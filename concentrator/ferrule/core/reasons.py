@@ -710,8 +710,7 @@ REASONS: Final[Mapping[Reason, Info]] = MappingProxyType(
         Reason.STORE_AWAY: Info(
             S.SESSION,
             "the members' shared store is away, or was emptied and is not filled again yet",
-            _AUTH_SHOWS,
-            "look after Valkey; sessions that stand go on, new ones are refused only where limits could not be kept",
+            remedy="look after Valkey; sessions that stand go on, new ones are refused only where limits could not be kept",
         ),
         Reason.INTERNAL_ERROR: Info(
             S.SESSION,
