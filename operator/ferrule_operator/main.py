@@ -45,7 +45,7 @@ async def run(settings: Settings) -> int:
     stop = asyncio.Event()
     _stop_at_signals(stop)
     metrics = Metrics()
-    api = Api(await _configuration(), metrics)
+    api = Api(await api_configuration(), metrics)
     concentrators = Concentrators(metrics)
     operator = Operator(api, settings, metrics, concentrators)
     log.info("starting", version=__version__, namespaces=list(settings.namespaces) or "all")
@@ -102,7 +102,8 @@ async def _await_definitions(api: Api) -> None:
         await asyncio.sleep(RETRY_SECONDS)
 
 
-async def _configuration() -> Configuration:
+async def api_configuration() -> Configuration:
+    """That of a pod's service account, else KUBECONFIG's."""
     configuration = Configuration()
     if Path(SERVICE_ACCOUNT_TOKEN).exists():
         kubernetes_config.load_incluster_config(configuration)  # type: ignore[no-untyped-call]
