@@ -80,11 +80,16 @@ class Soak:
         """Wait for a client's last ping."""
         run = self.runs[name]
         patience = _PINGS * _INTERVAL_SECONDS * 2
-        output = run.client.guest.finish(run.pings, patience).output
+        outcome = run.client.guest.finish(run.pings, patience)
+        output = outcome.output
         match = re.search(r"(\d+) packets transmitted, (\d+) received", output)
         assert match, output
-        journal = run.client.guest.journal(run.session.mark)
         ike = run.client.ike
+        journal = "\n".join(
+            f"{at:9.3f} {text}"
+            for at, source, text in run.client.guest.lines(run.session.mark)
+            if source == ike.source and at <= outcome.ended  # it goes on while other tests run
+        )
         return Result(
             sent=int(match[1]),
             lost=int(match[1]) - int(match[2]),
