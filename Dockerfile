@@ -20,7 +20,7 @@ RUN apt-get update -qq \
 
 # --- pip, and an environment without it
 FROM python AS tools
-ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_COMPILE=1 PIP_ONLY_BINARY=:all: PIP_ROOT_USER_ACTION=ignore
+ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_ONLY_BINARY=:all: PIP_ROOT_USER_ACTION=ignore
 RUN apt-get update -qq \
     && apt-get install -y -qq --no-install-recommends python3-venv >/dev/null \
     && python3 -m venv /tools \
@@ -45,11 +45,12 @@ FROM tools AS concentrator-files
 ARG PIP_CERT
 COPY requirements/run.lock requirements/
 RUN --mount=type=cache,target=/root/.cache/pip --mount=type=secret,id=ca \
-    /tools/bin/pip --python /opt/ferrule/bin/python install -q --require-hashes \
+    /tools/bin/pip --python /opt/ferrule/bin/python install -q --no-compile --require-hashes \
         -r requirements/run.lock \
     && python3 -m compileall -q --invalidation-mode unchecked-hash /opt/ferrule/lib
 COPY --from=wheel /wheel /wheel
-RUN /tools/bin/pip --python /opt/ferrule/bin/python install -q --no-deps --no-index /wheel/*.whl \
+RUN /tools/bin/pip --python /opt/ferrule/bin/python install -q --no-compile \
+        --no-deps --no-index /wheel/*.whl \
     && rm -f /opt/ferrule/bin/ferrule-operator \
     && python3 -m compileall -q --invalidation-mode unchecked-hash /opt/ferrule/lib
 
@@ -57,11 +58,12 @@ FROM tools AS operator-files
 ARG PIP_CERT
 COPY requirements/operator.lock requirements/
 RUN --mount=type=cache,target=/root/.cache/pip --mount=type=secret,id=ca \
-    /tools/bin/pip --python /opt/ferrule/bin/python install -q --require-hashes \
+    /tools/bin/pip --python /opt/ferrule/bin/python install -q --no-compile --require-hashes \
         -r requirements/operator.lock \
     && python3 -m compileall -q --invalidation-mode unchecked-hash /opt/ferrule/lib
 COPY --from=wheel /wheel /wheel
-RUN /tools/bin/pip --python /opt/ferrule/bin/python install -q --no-deps --no-index /wheel/*.whl \
+RUN /tools/bin/pip --python /opt/ferrule/bin/python install -q --no-compile \
+        --no-deps --no-index /wheel/*.whl \
     && python3 -m compileall -q --invalidation-mode unchecked-hash /opt/ferrule/lib
 
 # --- the images
