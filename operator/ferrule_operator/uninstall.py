@@ -1,4 +1,4 @@
-"""`python -m ferrule_operator.uninstall`: deletes gateways and users, and waits until they are gone.
+"""`python -m ferrule_operator.uninstall`: deletes gateways and users, and waits for their end.
 
 The chart runs it before an uninstall. Helm takes the operator away before the gateways, and then
 nobody would be left to let their pods say goodbye and to take the finalizer off.

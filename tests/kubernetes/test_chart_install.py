@@ -10,10 +10,12 @@ import itertools
 import json
 import os
 import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from ruamel.yaml import YAML
 
 from tests.kubernetes.chart.render import CHART, VARIANTS
 from tests.kubernetes.cluster.api import Api, CommandRefused, eventually
@@ -50,8 +52,8 @@ def place(cluster: Api) -> Iterator[str]:
     account = {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": "default"}}
     cluster.apply(account, namespace=name)
     yield name
-    for release in json.loads(cluster.helm("list", "--namespace", name, "--output", "json")):
-        cluster.helm("uninstall", release["name"], "--namespace", name)
+    if json.loads(cluster.helm("list", "--namespace", name, "--output", "json")):
+        uninstall(cluster, name)
 
 
 @pytest.fixture
@@ -76,6 +78,11 @@ def install(api: Api, place: str, *arguments: str, values: Path | None = None) -
 
 def upgrade(api: Api, place: str, *arguments: str, values: Path | None = None) -> str:
     return api.helm("upgrade", RELEASE, *_where(place, values), *arguments)
+
+
+def uninstall(api: Api, place: str) -> None:
+    """Without the Job that goes first: nobody would run its pod here."""
+    api.helm("uninstall", RELEASE, "--namespace", place, "--no-hooks")
 
 
 def _where(place: str, values: Path | None) -> list[str]:
@@ -153,7 +160,7 @@ def test_install_upgrade_uninstall(cluster: Api, place: str, bare: None) -> None
     assert alice["metadata"]["labels"]["mine"] == "yes"
     assert alice["metadata"]["generation"] == 1  # an upgrade that changes nothing changes nothing
 
-    cluster.helm("uninstall", RELEASE, "--namespace", place)
+    uninstall(cluster, place)
     assert not names(cluster, "deployments,services,serviceaccounts,vpn", place)
     assert names(cluster, CLUSTER_WIDE) == {
         f"customresourcedefinition.apiextensions.k8s.io/{name}" for name in DEFINITIONS
@@ -165,7 +172,7 @@ def test_definitions_that_were_kept_are_taken_over_again(
 ) -> None:
     install(cluster, place)
     until_known(cluster)
-    cluster.helm("uninstall", RELEASE, "--namespace", place)
+    uninstall(cluster, place)
     install(cluster, place, values=GATEWAYS)
     assert "vpngateway.ferrule.dev/office" in names(cluster, "vpn", place)
 
@@ -173,7 +180,7 @@ def test_definitions_that_were_kept_are_taken_over_again(
 def test_definitions_go_with_the_release_if_wanted(cluster: Api, place: str, bare: None) -> None:
     install(cluster, place, "--set=crds.keep=false")
     until_known(cluster)
-    cluster.helm("uninstall", RELEASE, "--namespace", place)
+    uninstall(cluster, place)
     eventually(lambda: not names(cluster, CLUSTER_WIDE), seconds=60)
 
 
@@ -254,6 +261,49 @@ def test_the_password_of_the_store_outlives_an_upgrade(
     )  # fmt: skip
     assert cluster.get("secret", "ferrule-valkey", place)["data"]["password"] == first
     assert len(first) > 40
+
+
+def test_the_job_before_an_uninstall_deletes_what_is_ours(
+    plane: ControlPlane, cluster: Api, place: str, defined: None
+) -> None:
+    """The kubelet and the operator are played: its program runs here, with its rights, and a
+    finalizer is taken off once the deletion was seen."""
+    install(cluster, place, WITHOUT_DEFINITIONS, values=GATEWAYS)
+    mine = {
+        "apiVersion": "ferrule.dev/v1alpha1",
+        "kind": "VpnGateway",
+        "metadata": {"name": "mine"},
+        "spec": {"pools": [{"name": "default", "cidr": "10.9.0.0/16"}]},
+    }
+    cluster.apply(mine, namespace=place)
+    where = ("--namespace", place)
+    cluster.kubectl("patch", "vpngateway", "office", *where, "--type=merge",
+                    "--patch", '{"metadata": {"finalizers": ["ferrule.dev/gateway"]}}')  # fmt: skip
+    hooks = list(YAML(typ="safe").load_all(cluster.helm("get", "hooks", RELEASE, *where)))
+    steps = [i for i in hooks if i["metadata"]["annotations"]["helm.sh/hook"] == "pre-delete"]
+    (job,) = [item for item in steps if item["kind"] == "Job"]
+    cluster.apply(*(item for item in steps if item is not job), namespace=place)
+    worker = cluster.as_service_account(place, "ferrule-uninstall")
+    (container,) = job["spec"]["template"]["spec"]["containers"]
+    program = subprocess.Popen(
+        [sys.executable, *container["command"][1:], *container["args"]],
+        env={**os.environ, "KUBECONFIG": str(worker.kubeconfig)},
+    )
+    try:
+        eventually(
+            lambda: cluster.get("vpngateway", "office", place)["metadata"].get("deletionTimestamp")
+        )
+        assert program.poll() is None  # it waits
+        assert len(names(cluster, "vpnusers", place)) == 2  # and users wait for the gateway
+        cluster.kubectl("patch", "vpngateway", "office", *where, "--type=merge",
+                        "--patch", '{"metadata": {"finalizers": null}}')  # fmt: skip
+        assert program.wait(30) == 0
+    finally:
+        program.kill()
+        program.wait()
+        worker.close()
+    left = cluster.kubectl("get", "vpn", *where, "--output", "name").split()
+    assert left == ["vpngateway.ferrule.dev/mine"]
 
 
 # --- who may do what

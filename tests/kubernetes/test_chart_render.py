@@ -11,7 +11,7 @@ import kubernetes_validate
 import pytest
 from ruamel.yaml import YAML
 
-from ferrule_operator import settings
+from ferrule_operator import settings, uninstall
 from ferrule_operator.models.gateway import VpnGatewaySpec
 from ferrule_operator.models.user import VpnUserSpec
 from ferrule_operator.names import password_secret, psk_secret
@@ -89,7 +89,7 @@ def test_pods_may_do_nothing(variant: Path) -> None:
         assert pod["securityContext"]["runAsNonRoot"] is True
         assert pod["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
         assert pod["enableServiceLinks"] is False
-        assert pod["automountServiceAccountToken"] is (item["kind"] == "Deployment")
+        assert pod["automountServiceAccountToken"] is (item["kind"] in ("Deployment", "Job"))
         for container in pod["containers"]:
             context = container["securityContext"]
             assert context["allowPrivilegeEscalation"] is False
@@ -250,9 +250,8 @@ def test_a_cluster_without_the_definitions_is_told_what_to_do_first() -> None:
 
 def test_the_test_connects_as_a_user_of_its_own() -> None:
     manifests = render(GATEWAYS)
-    hooks = [i for i in manifests if "helm.sh/hook" in i["metadata"].get("annotations", {})]
-    assert [item["kind"] for item in sorted(hooks, key=_weight)] == ["VpnUser", "Pod"]
-    user, pod = sorted(hooks, key=_weight)
+    user, pod = sorted(hooks(manifests, "test"), key=_weight)
+    assert (user["kind"], pod["kind"]) == ("VpnUser", "Pod")
     (container,) = pod["spec"]["containers"]
     assert container["args"][:2] == ["probe", "office.vpn.svc"]
     name = user["metadata"]["name"]
@@ -264,6 +263,14 @@ def test_the_test_connects_as_a_user_of_its_own() -> None:
     assert "succeeded" not in pod["metadata"]["annotations"]["helm.sh/hook-delete-policy"]
 
 
+def hooks(manifests: list[Manifest], event: str) -> list[Manifest]:
+    return [
+        item
+        for item in manifests
+        if item["metadata"].get("annotations", {}).get("helm.sh/hook") == event
+    ]
+
+
 def _weight(item: Manifest) -> int:
     return int(item["metadata"]["annotations"].get("helm.sh/hook-weight", 0))
 
@@ -273,6 +280,63 @@ def test_the_test_uses_the_key_that_the_gateway_uses() -> None:
     source = pod["spec"]["volumes"][0]["projected"]["sources"][0]["secret"]
     assert source == {"name": "office-key", "items": [{"key": "key", "path": "psk"}]}
     assert not of_kind(render(GATEWAYS, sets={"test.enabled": "false"}), "Pod")
+
+
+# --- uninstall
+
+
+def test_gateways_go_before_the_operator() -> None:
+    job = one(render(GATEWAYS), "Job")
+    (container,) = job["spec"]["template"]["spec"]["containers"]
+    assert container["command"] == ["python", "-m", uninstall.__name__]
+    assert container["args"][1:] == [
+        "--namespace=vpn",
+        "--selector=app.kubernetes.io/managed-by=Helm,app.kubernetes.io/instance=ferrule",
+    ]
+    gateway = one(render(GATEWAYS), "VpnGateway")
+    for pair in container["args"][2].removeprefix("--selector=").split(","):
+        name, _, value = pair.partition("=")
+        assert gateway["metadata"]["labels"][name] == value
+
+
+@pytest.mark.parametrize(
+    ("sets", "role", "namespaces"),
+    [
+        ({"gateways.office": GATEWAY}, "Role", ["vpn"]),
+        ({"crds.keep": "false"}, "ClusterRole", []),
+        (
+            {
+                "crds.keep": "false",
+                "operator.watch": '{"scope": "Namespaces", "namespaces": ["a"]}',
+            },
+            "Role",
+            ["a"],
+        ),
+        ({}, "", []),
+        ({"gateways.office": GATEWAY, "uninstall.gatewaysFirst": "false"}, "", []),
+    ],
+    ids=str,
+)
+def test_the_uninstall_may_delete_and_nothing_else(
+    sets: dict[str, str], role: str, namespaces: list[str]
+) -> None:
+    steps = hooks(render(sets=sets), "pre-delete")
+    roles = [item for item in steps if item["kind"] in ("Role", "ClusterRole")]
+    assert {item["kind"] for item in roles} == ({role} if role else set())
+    assert [i["metadata"]["namespace"] for i in roles if role == "Role"] == namespaces
+    for item in roles:
+        assert item["rules"] == [
+            {
+                "apiGroups": ["ferrule.dev"],
+                "resources": ["vpngateways", "vpnusers"],
+                "verbs": ["list", "delete"],
+            }
+        ]
+    jobs = of_kind(steps, "Job")
+    assert len(jobs) == (1 if role else 0)
+    for job in jobs:
+        args = job["spec"]["template"]["spec"]["containers"][0]["args"][1:]
+        assert [a.removeprefix("--namespace=") for a in args if "selector" not in a] == namespaces
 
 
 # --- monitoring
