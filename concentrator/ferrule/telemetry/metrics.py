@@ -159,6 +159,8 @@ class Metrics:
         for reason, row in REASONS.items():
             if row.stage in _SETUP_REASON_STAGES:
                 self._failures.labels(row.stage.value, reason.value)
+            if row.stage is Stage.SESSION:
+                self._ended.labels(reason.value)
         for outcome in ("up", "failed"):
             self._setups.labels(outcome)
         for method in AUTH_METHODS:

@@ -54,6 +54,7 @@ def test_series_exist_before_their_first_event(metrics: Metrics) -> None:
     samples = scrape(metrics)
     assert samples['ferrule_failures_total{reason="wrong_key",stage="phase1"}'] == 0
     assert samples['ferrule_auth_total{method="mschapv2",outcome="ok"}'] == 0
+    assert samples['ferrule_sessions_ended_total{reason="peer_closed"}'] == 0
     assert samples['ferrule_setup_seconds_count{stage="total"}'] == 0
     for reason in Reason:
         assert samples[f'ferrule_dropped_total{{reason="{reason.value}"}}'] == 0
