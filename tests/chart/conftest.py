@@ -16,14 +16,12 @@ TARGET = ("namespace", "gateway", "pod", "job", "instance")
 
 @pytest.fixture(scope="session")
 def scrape(tmp_path_factory: pytest.TempPathFactory) -> Scrape:
-    """While somebody is on, after somebody left and somebody failed to connect."""
+    """While somebody is on, after somebody failed to connect."""
     page: Path = tmp_path_factory.mktemp("scrape") / "page"
 
     def scenario() -> None:
         with serving(page.parent) as concentrator:
             concentrator.somebody_fails()
-            with concentrator.somebody_on():
-                pass
             with concentrator.somebody_on():
                 page.write_text(concentrator.page())
 

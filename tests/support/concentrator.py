@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -27,6 +28,7 @@ users:
 """
 FERRULE = (sys.executable, "-m", "ferrule.cli.main")
 WAIT_SECONDS = 20.0
+SILENT_PORT = 8080
 
 
 class Concentrator:
@@ -78,18 +80,25 @@ class Concentrator:
     @contextlib.contextmanager
     def somebody_on(self) -> Iterator[None]:
         """Alice is connected, and some packets went through, for as long as this is open."""
-        # What answers nobody keeps the probe waiting: it is interrupted at the end.
-        pings = ["--ping", "10.20.0.1", *("--ping", "10.20.0.77") * 60]
-        somebody = self.probe("wonderland", *pings)
-        try:
-            self.until('ferrule_user_sessions{user="alice"} 1.0')
-            yield
-        finally:
-            somebody.send_signal(signal.SIGINT)
-            somebody.wait(WAIT_SECONDS)
+        with socket.create_server(("", SILENT_PORT)):
+            # A web server that never answers keeps the probe waiting, until it is interrupted.
+            fetches = ("--http", f"http://10.20.0.1:{SILENT_PORT}/") * 20
+            somebody = self.probe("wonderland", "--ping", "10.20.0.1", *fetches)
+            try:
+                self.until('ferrule_user_sessions{user="alice"} 1.0')
+                yield
+                assert somebody.poll() is None, "left early"
+            finally:
+                somebody.send_signal(signal.SIGINT)
+                somebody.wait(WAIT_SECONDS)
 
     def somebody_fails(self) -> None:
         assert self.probe("nonsense").wait(WAIT_SECONDS) == 1
+
+    def somebody_strange(self) -> None:
+        """Noise from the Internet."""
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as noise:
+            noise.sendto(b"GET / HTTP/1.0", ("127.0.0.1", 500))
 
     def stop(self) -> None:
         self._process.kill()
