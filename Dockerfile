@@ -12,7 +12,7 @@ FROM ${BASE} AS python
 RUN apt-get update -qq \
     && apt-get install -y -qq --no-install-recommends python3-minimal libpython3-stdlib >/dev/null \
     && find /usr -name __pycache__ -prune -exec rm -rf {} + \
-    && python3 -m compileall -q --invalidation-mode unchecked-hash /usr/lib/python3.11 \
+    && python3 -B -m compileall -q --invalidation-mode unchecked-hash /usr/lib/python3.11 \
     && rm -rf /var/lib/apt/lists/* /var/cache/apt/* /var/cache/debconf/* /var/cache/ldconfig/* \
         /var/log/apt /var/log/dpkg.log /var/log/alternatives.log \
     && echo "ferrule:x:65532:" >>/etc/group \
@@ -47,12 +47,12 @@ COPY requirements/run.lock requirements/
 RUN --mount=type=cache,target=/root/.cache/pip --mount=type=secret,id=ca \
     /tools/bin/pip --python /opt/ferrule/bin/python install -q --no-compile --require-hashes \
         -r requirements/run.lock \
-    && python3 -m compileall -q --invalidation-mode unchecked-hash /opt/ferrule/lib
+    && python3 -B -m compileall -q --invalidation-mode unchecked-hash /opt/ferrule/lib
 COPY --from=wheel /wheel /wheel
 RUN /tools/bin/pip --python /opt/ferrule/bin/python install -q --no-compile \
         --no-deps --no-index /wheel/*.whl \
     && rm -f /opt/ferrule/bin/ferrule-operator \
-    && python3 -m compileall -q --invalidation-mode unchecked-hash /opt/ferrule/lib
+    && python3 -B -m compileall -q --invalidation-mode unchecked-hash /opt/ferrule/lib
 
 FROM tools AS operator-files
 ARG PIP_CERT
@@ -60,11 +60,11 @@ COPY requirements/operator.lock requirements/
 RUN --mount=type=cache,target=/root/.cache/pip --mount=type=secret,id=ca \
     /tools/bin/pip --python /opt/ferrule/bin/python install -q --no-compile --require-hashes \
         -r requirements/operator.lock \
-    && python3 -m compileall -q --invalidation-mode unchecked-hash /opt/ferrule/lib
+    && python3 -B -m compileall -q --invalidation-mode unchecked-hash /opt/ferrule/lib
 COPY --from=wheel /wheel /wheel
 RUN /tools/bin/pip --python /opt/ferrule/bin/python install -q --no-compile \
         --no-deps --no-index /wheel/*.whl \
-    && python3 -m compileall -q --invalidation-mode unchecked-hash /opt/ferrule/lib
+    && python3 -B -m compileall -q --invalidation-mode unchecked-hash /opt/ferrule/lib
 
 # --- the images
 FROM python AS operator

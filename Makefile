@@ -60,7 +60,7 @@ kubernetes: $(STAMP) ## the operator and the chart on a real API server (builds 
 
 containers: $(STAMP) ## the images, in pods as the operator makes them, on containerd (root, Debian)
 	tools/containers/install.sh
-	tools/images/build.sh concentrator
+	tools/images/build.sh
 	$(BIN)/python -m pip install --quiet --require-hashes -r requirements/containers.lock
 	$(BIN)/pytest -q tests/containers
 

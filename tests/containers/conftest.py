@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from containers.rig.archive import Image
 from containers.rig.cri import Cri
 from containers.rig.gateway import CLOSED_NODE, PASSWORD, PSK, USER, Rendered
 from containers.rig.kubelet import Pod
@@ -31,7 +33,7 @@ mknod -m 600 {CLOSED_NODE} c 10 200
 
 def _archive(name: str) -> Path:
     cache = Path(os.environ.get("FERRULE_CACHE", _ROOT / ".cache")) / "images"
-    found = sorted(cache.glob(f"{name}*.tar"), key=lambda path: path.stat().st_mtime)
+    found = sorted(cache.glob(f"{name}[-.]*tar"), key=lambda path: path.stat().st_mtime)
     if not found:
         pytest.fail(f"no image {name} in {cache}: run make containers")
     return found[-1]
@@ -49,6 +51,12 @@ def work_folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     if keep := os.environ.get("FERRULE_CONTAINERS_KEEP"):
         shutil.rmtree(keep, ignore_errors=True)
         shutil.copytree(folder, keep, ignore=shutil.ignore_patterns("lib", "*.sock"))
+
+
+@pytest.fixture(scope="session")
+def archive_of() -> Callable[[str], Image]:
+    """The image of a target, taken apart."""
+    return cache(lambda target: Image(_archive(target)))
 
 
 @pytest.fixture(scope="session")

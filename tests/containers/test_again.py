@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from containers.rig.gateway import INIT, MAIN
+from containers.rig.gateway import INIT, MAIN, POOL, Rendered
 from containers.rig.kubelet import Pod
 from containers.rig.place import Place
-from containers.rig.steps import Probe, check_way_through
+from containers.rig.steps import MakePod, Probe, check_way_through, started
 
 
 def network_of(pod: Pod) -> list[str]:
@@ -39,6 +39,21 @@ def test_the_main_container_is_killed_and_comes_back(
         prepared.await_ready(MAIN)
         check_way_through(prepared, place, probe)
     assert network_of(prepared) == before
+
+
+def test_a_change_that_takes_a_new_pod_is_told_and_ends_nobody(
+    image: str, make_pod: MakePod, place: Place, probe: Probe
+) -> None:
+    """A pool more: only the init step can route it. The operator replaces the pod then."""
+    rendered = Rendered(image)
+    pod = started(make_pod, rendered)
+    pool = f"cidr: {POOL}\n"
+    more = f"{pool}    - name: more\n      cidr: 10.21.0.0/24\n"
+    text = rendered.replace_in_config(pool, more)
+    pod.change_file("config", "gateway.yaml", text)
+    said = pod.await_log(MAIN, "host not configured for the new configuration")
+    assert "no route to 10.21.0.0/24: run ferrule init-tun again" in said
+    check_way_through(pod, place, probe)
 
 
 def test_it_says_goodbye_when_it_is_stopped(prepared: Pod) -> None:

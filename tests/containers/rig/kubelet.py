@@ -200,6 +200,14 @@ class Pod:
         lines = path.read_text().splitlines() if path.exists() else []
         return "\n".join(line.split(" ", 3)[3] for line in lines)
 
+    def await_log(self, name: str, words: str) -> str:
+        """Wait for a line with these words, and return it."""
+        end = time.monotonic() + _READY_SECONDS
+        while not (found := [line for line in self.log(name).splitlines() if words in line]):
+            assert time.monotonic() < end, f"{name} does not say {words}: {self.log(name)}"
+            time.sleep(0.05)
+        return found[0]
+
     def await_ready(self, name: str) -> None:
         """Ask as its readiness probe says, until it says yes."""
         container = self._container(name)
