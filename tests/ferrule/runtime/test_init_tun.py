@@ -19,7 +19,8 @@ from pyroute2 import IPRoute
 from ferrule.dataplane import routing, tun
 from ferrule.dataplane.nft import NftError, NftMissing
 from ferrule.dataplane.routing import RoutingError, TunLink
-from ferrule.dataplane.tun import Tun, TunError
+from ferrule.dataplane.tun import Tun
+from ferrule.dataplane.tun_faults import TunError, TunFault
 from ferrule.runtime import init_tun as module
 from ferrule.runtime.config import load
 from ferrule.runtime.egress import open_egress
@@ -244,6 +245,14 @@ def test_what_the_host_refuses_has_a_reason(
     with pytest.raises(InitError) as caught:
         init_tun(write(tmp_path, PREPARED), OWNER)
     assert str(caught.value) == f"{reason}: {error}"
+
+
+@pytest.mark.parametrize(
+    "reason", [*TunFault, "ConfigInvalid", "NftMissing", "NftRefused", "RoutingRefused"]
+)
+def test_the_page_explains_every_reason(reason: str) -> None:
+    page = Path(__file__).parents[3] / "docs" / "pods.md"
+    assert f"`{reason}`" in page.read_text()
 
 
 def test_every_problem_of_the_configuration_is_told(tmp_path: Path) -> None:
