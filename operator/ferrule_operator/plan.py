@@ -392,9 +392,11 @@ class _Planner:
         wanted = stamped(wanted)
         ref = ref_of(wanted)
         live = self._observed.children.get(ref)
-        if live is None or deleting(live):
+        if live is None:
             self._plan.apply.append(wanted)
             return
+        if deleting(live):
+            return  # it comes again when this one is gone
         if not owned_by(live, self._gateway):
             text = f"{ref} is there already, and is not this gateway's"
             self._finding(no(GatewayCondition.PROGRESSING, Reason.NAME_TAKEN, text))

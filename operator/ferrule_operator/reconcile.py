@@ -168,6 +168,7 @@ class Reconciler:
         outcome = Outcome()
         await self._at_once(self._create(item) for item in plan.create)
         for wanted in sorted(plan.apply, key=lambda item: _ORDER.index(item["kind"])):
+            await self._make_sure_it_is_new(ref_of(wanted))
             try:
                 self._applied(wanted, await self._api.apply(wanted))
             except ApiError as error:
@@ -182,6 +183,14 @@ class Reconciler:
             await self._api.delete(live)
             await self._refresh(ref_of(live))
         return outcome
+
+    async def _make_sure_it_is_new(self, ref: Ref) -> None:
+        """Watches see only what has our labels: an object that is not known may be somebody
+        else's, and an apply would take it over."""
+        if self._cache.get(ref.kind, ref.namespace, ref.name) is None:
+            await self._refresh(ref)
+            if self._cache.get(ref.kind, ref.namespace, ref.name) is not None:
+                raise Again(f"{ref} is there already")
 
     async def _create(self, wanted: Object) -> None:
         try:

@@ -185,6 +185,14 @@ def test_a_child_that_is_deleted_comes_again(world: World) -> None:
     assert [str(ref_of(item)) for item in world.plan().apply] == ["NetworkPolicy office"]
 
 
+def test_a_child_that_is_being_deleted_is_waited_for(world: World) -> None:
+    world.settle()
+    live = world.get("Service", "office")
+    gone = {"deletionTimestamp": "2026-09-21T00:00:00Z"}
+    world.put({**live, "metadata": {**live["metadata"], **gone}, "spec": {}})
+    assert world.plan().apply == []
+
+
 @pytest.mark.parametrize("kind", ["Service", "StatefulSet", "ServiceAccount"])
 def test_what_belongs_to_others_is_left_alone(world: World, kind: str) -> None:
     foreign = {"apiVersion": "v1", "kind": kind,
