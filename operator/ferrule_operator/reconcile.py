@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import os
 import time
+from collections import Counter
 from collections.abc import Callable, Coroutine, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, TypeVar
@@ -110,10 +111,15 @@ class Reconciler:
         self._counted: dict[str, float] = {}  # by uid: when counters were written last
         self._posted: dict[tuple[str, str, str], float] = {}
         self._changed: dict[Key, float] = {}  # since when pods may be behind
+        self._writes: Counter[tuple[str, str]] = Counter()  # by namespace and gateway
 
     def changed(self, key: Key) -> None:
         """The operator has just learnt of a change."""
         self._changed.setdefault(key, self._clock())
+
+    def writes(self, key: Key) -> int:
+        """How many writes for the gateway went well so far."""
+        return self._writes[key]
 
     async def reconcile(self, key: Key) -> Turn:
         """One turn. Raises ApiError where the API server does not play along, Again."""
@@ -128,7 +134,7 @@ class Reconciler:
         plan = plan_gateway(observed, self._settings, now, self._entropy, memory, self._known)
         if plan.finalizer and observed.gateway is not None:
             await self._add_finalizer(observed.gateway)
-        outcome = await self._apply(plan)
+        outcome = await self._apply(key, plan)
         current = await self._hand_in(key, observed, plan, now)
         await self._post(plan.notes)
         await self._write_statuses(key, plan, outcome)
@@ -164,25 +170,45 @@ class Reconciler:
 
     # --- apply
 
-    async def _apply(self, plan: Plan) -> Outcome:
+    async def _apply(self, key: Key, plan: Plan) -> Outcome:
+        """Everything that can be done is done; what stood in the way is raised at the end."""
         outcome = Outcome()
-        await self._at_once(self._create(item) for item in plan.create)
+        trouble: list[Exception] = []
+        await self._at_once(self._create(key, item) for item in plan.create)
         for wanted in sorted(plan.apply, key=lambda item: _ORDER.index(item["kind"])):
-            await self._make_sure_it_is_new(ref_of(wanted))
             try:
-                self._applied(wanted, await self._api.apply(wanted))
+                await self._apply_one(key, wanted)
+            except Again as again:
+                trouble.append(again)
             except ApiError as error:
-                if error.conflict:
-                    await self._refresh(ref_of(wanted))
-                    raise Again(str(error)) from error
-                if not error.final:
+                if error.final:
+                    outcome.refused[str(ref_of(wanted))] = error.message or error.reason
+                    self._log.error("refused", object=str(ref_of(wanted)), cause=str(error))
+                elif error.status in (0, 429):  # nobody there, or too much is asked of him
                     raise
-                outcome.refused[str(ref_of(wanted))] = error.message or error.reason
-                self._log.error("refused", object=str(ref_of(wanted)), cause=str(error))
+                else:
+                    trouble.append(error)
         for live in plan.delete:
             await self._api.delete(live)
             await self._refresh(ref_of(live))
+        if trouble:
+            raise trouble[0]
         return outcome
+
+    async def _apply_one(self, key: Key, wanted: Object) -> None:
+        ref = ref_of(wanted)
+        await self._make_sure_it_is_new(ref)
+        try:
+            live = await self._api.apply(wanted)
+        except ApiError as error:
+            if error.conflict:
+                await self._refresh(ref)
+                raise Again(str(error)) from error
+            raise
+        self._writes[key] += 1
+        self._cache.put(live)
+        self._known[ref] = frozenset(differences(wanted, live))
+        self._log.info("applied", kind=ref.kind, namespace=ref.namespace, name=ref.name)
 
     async def _make_sure_it_is_new(self, ref: Ref) -> None:
         """Watches see only what has our labels: an object that is not known may be somebody
@@ -192,20 +218,15 @@ class Reconciler:
             if self._cache.get(ref.kind, ref.namespace, ref.name) is not None:
                 raise Again(f"{ref} is there already")
 
-    async def _create(self, wanted: Object) -> None:
+    async def _create(self, key: Key, wanted: Object) -> None:
         try:
             self._cache.put(await self._api.create(wanted))
+            self._writes[key] += 1
         except ApiError as error:
             if error.conflict:  # it is there after all: another turn sees it
                 await self._refresh(ref_of(wanted))
                 raise Again(str(error)) from error
             raise
-
-    def _applied(self, wanted: Object, live: Object) -> None:
-        self._cache.put(live)
-        ref = ref_of(wanted)
-        self._known[ref] = frozenset(differences(wanted, live))
-        self._log.info("applied", kind=ref.kind, namespace=ref.namespace, name=ref.name)
 
     async def _refresh(self, ref: Ref) -> None:
         """Read an object anew: what is remembered of it is wrong."""
@@ -347,7 +368,7 @@ class Reconciler:
         return min(waits, default=None)
 
     def _forget(self, key: Key) -> None:
-        for table in (self._memory, self._unreached, self._changed):
+        for table in (self._memory, self._unreached, self._changed, self._writes):
             table.pop(key, None)
         self._concentrators.forget(key.namespace, (), self._pods.pop(key, set()))
 
