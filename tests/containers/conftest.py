@@ -74,6 +74,7 @@ def machine(work_folder: Path, place: Place) -> Iterator[Machine]:
         yield machine
     finally:
         machine.close()
+        shutil.rmtree(machine.folder / "var/lib/containerd", ignore_errors=True)  # the images
 
 
 @pytest.fixture(scope="session")
