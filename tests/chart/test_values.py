@@ -68,6 +68,27 @@ def test_the_examples_in_the_comments_are_accepted() -> None:
         assert refusals(merged(VALUES, YAML(typ="safe").load(f"{name}:\n{lines}"))) == []
 
 
+README = (CHART / "README.md").read_text()
+
+
+@pytest.mark.parametrize("block", re.findall(r"^```yaml\n(.*?)^```", README, re.S | re.M))
+def test_the_examples_in_the_readme_are_accepted(block: str) -> None:
+    assert refusals(merged(VALUES, YAML(typ="safe").load(block))) == []
+
+
+def test_the_readme_names_values_and_files_that_exist() -> None:
+    prose, _, _ = README.partition("## Values")
+    known = set(_paths(VALUES))
+    named = set(re.findall(r"--set ([\w.]+)=", prose))
+    named |= {word for word in re.findall(r"`([\w.]+)`", prose) if word.partition(".")[0] in VALUES}
+    assert len(named) > 8
+    assert {f".{word}" for word in named} <= known
+    for link in re.findall(r"\]\(([^)]+)\)", README):
+        assert (CHART / link).exists(), link
+    for path in re.findall(r"`?((?:templates|files|tools)/[\w./-]*\w)", prose):
+        assert (CHART / path).exists() or (ROOT / path).exists(), path
+
+
 def groups(values: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
     """The maps whose keys are the chart's own."""
     yield path

@@ -35,6 +35,7 @@ CRDS = CHART.parents[1] / "crds"
 NEWEST = sorted(
     {tuple(map(int, v.split(".")[:2])) for v in kubernetes_validate.utils.all_versions()}
 )[-3:]
+GOLDEN = CHART.parents[1] / "tests" / "ferrule_operator" / "golden" / "default.yaml"
 UNCHECKED = ("ferrule.dev", "monitoring.coreos.com")  # by the API server, in test_chart_install.py
 EVERYTHING = CHART / "ci" / "everything-values.yaml"
 GATEWAYS = CHART / "ci" / "gateways-values.yaml"
@@ -359,6 +360,10 @@ def test_the_pod_monitor_finds_the_pods_of_gateways() -> None:
     assert relabeling["targetLabel"] == "gateway"
     flat = requirement["key"].replace(".", "_").replace("/", "_")
     assert relabeling["sourceLabels"] == [f"__meta_kubernetes_pod_label_{flat}"]
+    pods = one(list(YAML(typ="safe").load_all(GOLDEN)), "StatefulSet")["spec"]["template"]
+    assert requirement["key"] in pods["metadata"]["labels"]
+    ports = {port["name"] for c in pods["spec"]["containers"] for port in c["ports"]}
+    assert endpoint["port"] in ports
 
 
 def test_the_rules_are_those_of_the_file(tmp_path: Path) -> None:
