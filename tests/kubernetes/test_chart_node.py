@@ -17,7 +17,7 @@ from tests.kubernetes.node.cluster import NodeCluster
 RELEASE = "ferrule"
 WAIT = ("--wait", "--timeout=180s")
 VALUES = {
-    "operator": {"image": {"tag": "ci"}},
+    "operator": {"image": {"tag": "ci"}, "replicas": 2, "watch": {"scope": "Namespaces"}},
     "concentrator": {"image": {"tag": "ci"}},
     "gateways": {
         "office": {
@@ -60,7 +60,7 @@ def test_install_test_uninstall(node: NodeCluster, place: str, values: Path) -> 
     api, where = node.api, ("--namespace", place)
     notes = api.helm(
         "install", RELEASE, str(CHART), *where, "--set=crds.enabled=false",
-        "--set=operator.watch.scope=Namespaces", "--values", str(values), *WAIT, timeout=240,
+        "--values", str(values), *WAIT, timeout=240,
     )  # fmt: skip
     assert "helm test ferrule" in notes
     api.kubectl("wait", "--for=condition=Ready", "--timeout=120s", "vpngateway/office",
@@ -72,6 +72,13 @@ def test_install_test_uninstall(node: NodeCluster, place: str, values: Path) -> 
     assert "of 3 back from 10.20.0.1" in said
     users = api.kubectl("get", "vpnusers", *where, "--output", "name").split()
     assert users == ["vpnuser.ferrule.dev/alice"]  # the test's own is gone
+
+    # Its roles are enough for what it does: it would tell of every refusal.
+    log = api.kubectl(
+        "logs", "--selector=app.kubernetes.io/component=operator", *where, "--tail=-1"
+    )
+    assert "leading" in log
+    assert "Forbidden" not in log
 
     api.helm("uninstall", RELEASE, *where, "--timeout=240s", timeout=300)
     # The test's pod is left for its log; the garbage collector may take a moment for the rest.
