@@ -25,6 +25,7 @@ mount -t devtmpfs devtmpfs dev
 mkdir -p dev/pts dev/shm
 mount -t devpts -o mode=620,ptmxmode=666 devpts dev/pts
 mount -t tmpfs tmpfs run
+cp "$FERRULE_AGENT" run/guest_agent.py || exit 1 # the checkout may lie in /tmp
 mount -t tmpfs tmpfs tmp
 mkdir -p run/lock var/run lib/modules
 rm -rf "lib/modules/$(uname -r)"
@@ -34,5 +35,5 @@ cd /
 hostname "$FERRULE_HOSTNAME"
 ip link set lo up
 # The shell stays the first process and collects orphans; the agent's children are its own.
-"$FERRULE_PYTHON" -I -S "$FERRULE_AGENT" /dev/ttyS0 </dev/null >/dev/console 2>&1 &
+"$FERRULE_PYTHON" -I -S /run/guest_agent.py /dev/ttyS0 </dev/null >/dev/console 2>&1 &
 wait
