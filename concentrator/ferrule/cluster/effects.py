@@ -15,7 +15,7 @@ class Standing(Enum):
 
     JOINING = "joining"  # not in an epoch (any more): serves nothing, asks to be let in
     ACTIVE = "active"
-    FROZEN = "frozen"  # without the store, with most peers: serves on, changes nothing
+    FROZEN = "frozen"  # without the store, with most members: serves on, changes nothing
     FENCED = "fenced"  # without both: serves nothing until it knows that it still may
     LEAVING = "leaving"  # serves nothing, waits for the others to know it
     LEFT = "left"

@@ -1,7 +1,7 @@
 """Who is in, who owns what, who may serve: membership as a machine, the same in every member.
 
 The store is the arbiter: an epoch is what compare-and-set wrote there. Without it nobody comes or
-goes, and whoever hears most of its peers serves on (`proof.py`); who hears neither is fenced. A
+goes, and whoever is with most members serves on (`proof.py`); who is with neither is fenced. A
 silent member is deposed only when it has certainly stopped (`suspicion.py`, `timing.py`). Shards
 that an epoch gives to another member are served there only when all members have said that they
 live in that epoch: until then the one that had them may not have heard. So at no time do two

@@ -14,6 +14,6 @@ class Trigger(Enum):
     BEHIND = "the store lost our epoch"
     STORE_FRESH = "the store answers"
     STORE_SILENT = "the store does not answer"
-    PROOF = "most peers acknowledge us"
-    PROOF_OVER = "neither the store nor most peers answer"
+    PROOF = "most members are with us"
+    PROOF_OVER = "neither the store nor most members"
     CLOSE = "close"

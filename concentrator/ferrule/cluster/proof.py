@@ -1,9 +1,9 @@
 """Our own right to serve: the times of heartbeats of ours that were answered.
 
 The store's answer is proof, for whoever deposes us must write there first. While the store is
-away, so is the acknowledgement of most of our peers: they, or enough of them, would have to deny us
-before anybody could depose us, and who denies does not acknowledge. The two majorities meet in one
-member at least. That holds for the peers of an epoch which the store knows that we live in, so
+away, so is the acknowledgement of so many peers that with us they are most members: before anybody
+could depose us, so many would have to deny us that the others do not suffice, and who denies does
+not acknowledge. That holds for the peers of an epoch which the store knows that we live in, so
 acknowledgements count only from there on. Who is alone in its epoch cannot be deposed at all.
 """
 
@@ -19,12 +19,12 @@ BEATS_KEPT: Final = 64
 
 
 def peers_needed(peers: int) -> int:
-    """Most of them."""
-    return peers // 2 + 1 if peers else 0
+    """So many that they and we are most members."""
+    return (peers + 1) // 2
 
 
 def deniers_needed(peers: int) -> int:
-    """So many that what is left is not most of them."""
+    """So many that the others do not suffice."""
     return peers - peers_needed(peers) + 1
 
 

@@ -3,8 +3,9 @@
 A member is *silent* when no later beat of it came to our knowledge for `suspect` seconds, neither
 on the ring nor through the store. Once that was written to the store it is *denied*: we acknowledge
 no later beat of it until the store itself shows one. It may be deposed when so many of its peers
-deny it that the others are not most of them, and `depose` seconds have passed since the last beat
-that any of that could rest on. Nothing here depends on our clock being right, only on its speed.
+deny it that the others could not keep it in service (`proof.py`), and `depose` seconds have passed
+since the last beat that any of that could rest on. Nothing here depends on our clock being right,
+only on its speed.
 """
 
 from __future__ import annotations
