@@ -6,6 +6,7 @@ quotes values that it refuses.
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import Mapping
 from typing import Any, Final
@@ -25,6 +26,8 @@ METADATA_ONLY: Final = (
 )
 PAGE: Final = 500
 REQUEST_SECONDS: Final = 30.0
+READ_AGAIN_SECONDS: Final = (0.1, 0.3, 1.0)
+LONGEST_WAIT_SECONDS: Final = 2.0
 
 
 class ApiError(Exception):
@@ -69,7 +72,7 @@ class Api:
 
     async def get(self, kind: Kind, namespace: str, name: str) -> Object | None:
         try:
-            return await self._request("GET", kind, kind.path(namespace, name))
+            return await self._read(kind, kind.path(namespace, name))
         except ApiError as error:
             if error.missing:
                 return None
@@ -86,8 +89,7 @@ class Api:
             query["fieldSelector"] = kind.fields
         found: list[Object] = []
         while True:
-            page = await self._request(
-                "GET",
+            page = await self._read(
                 kind,
                 kind.path(namespace),
                 query=query,
@@ -104,7 +106,7 @@ class Api:
     async def serves(self, kind: Kind) -> bool:
         """Is there such a resource? For a definition that is not installed yet."""
         try:
-            group = await self._request("GET", kind, f"/apis/{kind.group}/{kind.version}")
+            group = await self._read(kind, f"/apis/{kind.group}/{kind.version}")
         except ApiError as error:
             if error.missing:
                 return False
@@ -185,6 +187,24 @@ class Api:
         )
 
     # --- the request
+
+    async def _read(
+        self,
+        kind: Kind,
+        path: str,
+        *,
+        query: Mapping[str, str] | None = None,
+        accept: str = "application/json",
+    ) -> Object:
+        """A GET, tried again a few times: one bad moment is no reason to begin a turn anew."""
+        for wait in (*READ_AGAIN_SECONDS, None):
+            try:
+                return await self._request("GET", kind, path, query=query, accept=accept)
+            except ApiError as error:
+                if wait is None or not (error.status == 429 or error.status >= 500):
+                    raise
+                await asyncio.sleep(min(error.retry_after or wait, LONGEST_WAIT_SECONDS))
+        raise AssertionError("the last try returns or raises")
 
     async def _request(
         self,

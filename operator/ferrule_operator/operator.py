@@ -24,6 +24,8 @@ from ferrule_operator.settings import Settings
 
 COALESCE_SECONDS: Final = 0.1  # several changes at once are one turn
 STUCK_SECONDS: Final = 300.0
+RETRY_SECONDS: Final = 1.0
+RESYNC_AGAIN_SECONDS: Final = 5.0
 
 
 class Operator:
@@ -84,6 +86,7 @@ class Operator:
             key = await self.queue.get()
             start = self._busy[key] = time.monotonic()
             outcome, failed, after = "ok", False, None
+            done_before = self.reconciler.writes(key)
             try:
                 turn = await self.reconciler.reconcile(key)
                 if turn.wake_in is not None:
@@ -100,42 +103,54 @@ class Operator:
             finally:
                 self._busy.pop(key, None)
             self._metrics.reconciled(outcome, time.monotonic() - start)
-            self.queue.done(key, failed=failed, retry_after=after)
+            progressed = self.reconciler.writes(key) > done_before
+            self.queue.done(key, failed=failed, progressed=progressed, retry_after=after)
 
     # --- resync
 
     async def _fill(self) -> None:
         """List everything once: a plan made of half of the users would lock the others out."""
-        while True:
-            try:
-                for kind in WATCHED:
-                    # Secrets of others are asked for by name, when a resource refers to them.
-                    selector = SELECTOR if kind is SECRET else ""
-                    for item in await self._list(kind, selector):
-                        self.cache.put(item)
-                break
-            except ApiError as error:
-                self._log.warning("can't list yet", cause=str(error))
-                await asyncio.sleep(error.retry_after or 2.0)
+        for kind in WATCHED:
+            # Secrets of others are asked for by name, when a resource refers to them.
+            selector = SELECTOR if kind is SECRET else ""
+            for item in await self._insist(kind, selector):
+                self.cache.put(item)
         self._touch(self.cache.gateways())
 
-    async def _resync_for_ever(self) -> None:
+    async def _insist(self, kind: Kind, selector: str) -> list[Object]:
         while True:
-            await asyncio.sleep(self._settings.resync_seconds)
+            try:
+                return await self._list(kind, selector)
+            except ApiError as error:
+                self._log.warning("can't list yet", kind=kind.name, cause=str(error))
+                await asyncio.sleep(error.retry_after or RETRY_SECONDS)
+
+    async def _resync_for_ever(self) -> None:
+        wait = self._settings.resync_seconds
+        while True:
+            await asyncio.sleep(wait)
+            wait = self._settings.resync_seconds
             try:
                 await self.resync()
             except ApiError as error:
                 self._log.warning("resync failed", cause=str(error))
+                wait = min(wait, RESYNC_AGAIN_SECONDS)
             except Exception:  # noqa: BLE001 - the next one may do better
                 self._log.exception("a bug, please report it", where="resync")
 
     async def resync(self) -> None:
         """Compare names and versions of all objects with what is remembered, and look at each
         gateway again."""
+        trouble: list[ApiError] = []
         for kind in WATCHED:
-            await self._compare(kind, await self._list(kind, metadata_only=True))
+            try:
+                await self._compare(kind, await self._list(kind, metadata_only=True))
+            except ApiError as error:  # the others can be looked at all the same
+                trouble.append(error)
         for key in self.cache.gateways():
             self.queue.put(key)
+        if trouble:
+            raise trouble[0]
 
     async def _compare(self, kind: Kind, listed: list[Object]) -> None:
         there = {(namespace_of(item), name_of(item)): item for item in listed}

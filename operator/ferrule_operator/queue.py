@@ -81,11 +81,20 @@ class Queue(Generic[K]):
             heapq.heappush(self._heap, item)
         return found, wait
 
-    def done(self, key: K, *, failed: bool = False, retry_after: float | None = None) -> None:
-        """The turn is over. After a failure the key comes again by itself."""
+    def done(
+        self,
+        key: K,
+        *,
+        failed: bool = False,
+        progressed: bool = False,
+        retry_after: float | None = None,
+    ) -> None:
+        """The turn is over. After a failure the key comes again by itself: soon, if the turn got
+        something done (`progressed`), else later and later."""
         self._working.discard(key)
         if failed:
-            failures = self._failures[key] = self._failures.get(key, 0) + 1
+            before = 0 if progressed else self._failures.get(key, 0)
+            failures = self._failures[key] = before + 1
             delay = min(LAST_BACKOFF, FIRST_BACKOFF * 2.0 ** min(failures - 1, 10))
             self.put(key, max(delay, retry_after or 0.0))
         else:

@@ -23,7 +23,7 @@ from ferrule_operator.concentrators import Concentrators
 from ferrule_operator.conditions import time_text
 from ferrule_operator.credentials import Entropy
 from ferrule_operator.events import Note, event
-from ferrule_operator.kinds import KINDS, SECRET
+from ferrule_operator.kinds import KINDS
 from ferrule_operator.metrics import Metrics
 from ferrule_operator.names import FINALIZER, config_secret
 from ferrule_operator.objects import (
@@ -145,16 +145,8 @@ class Reconciler:
     # --- observe
 
     async def _look_up_secrets(self, key: Key) -> None:
-        unknown = self._cache.unknown_secrets(key)
-        for name, secret in zip(
-            unknown,
-            await self._at_once(self._api.get(SECRET, key.namespace, name) for name in unknown),
-            strict=True,
-        ):
-            if secret is None:
-                self._cache.note_absent(key.namespace, name)
-            else:
-                self._cache.put({**secret, "kind": "Secret", "apiVersion": "v1"})
+        names = self._cache.unknown_secrets(key)
+        await self._at_once(self._refresh(Ref("Secret", key.namespace, name)) for name in names)
 
     def _observe(self, key: Key) -> Observed:
         cache = self._cache

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import json
 import random
 import ssl
 import threading
+import warnings
 from collections import Counter
 from pathlib import Path
 from types import TracebackType
@@ -18,6 +20,9 @@ from aiohttp import web
 from tests.kubernetes.cluster.network import free_port
 
 REASONS = {409: "Conflict", 410: "Expired", 429: "TooManyRequests", 500: "InternalError"}
+# To which requests an API server may say so.
+_ALL = frozenset({"GET", "POST", "PATCH", "PUT", "DELETE"})
+METHODS = {409: _ALL - {"GET"}, 410: frozenset({"GET"}), 429: _ALL, 500: _ALL}
 
 
 class Faults:
@@ -27,7 +32,7 @@ class Faults:
         self.statuses: dict[int, float] = {}
         self.delay_seconds = 0.0
         self.broken = 0.0  # the answer is lost, the request was carried out
-        self.only: frozenset[str] = frozenset({"GET", "POST", "PATCH", "PUT", "DELETE"})
+        self.only: frozenset[str] = _ALL
         self.met: Counter[str] = Counter()
 
     def clear(self) -> None:
@@ -85,6 +90,9 @@ class FaultyWay:
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join(10)
         self._loop.close()
+        with warnings.catch_warnings():  # connections that were broken on purpose
+            warnings.simplefilter("ignore", ResourceWarning)
+            gc.collect()
 
     async def _start(self) -> None:
         context = ssl.create_default_context()
@@ -111,7 +119,7 @@ class FaultyWay:
             if faults.delay_seconds:
                 await asyncio.sleep(self._random.uniform(0, faults.delay_seconds))
             for status, chance in faults.statuses.items():
-                if self._random.random() < chance:
+                if request.method in METHODS[status] and self._random.random() < chance:
                     faults.met[str(status)] += 1
                     return _refusal(status)
         url = f"{self._server}{request.rel_url}"

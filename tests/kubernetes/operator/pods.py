@@ -90,10 +90,12 @@ class Kubelet:
         self._thread.join(10)
         self._loop.close()
 
-    def run(self, pod: str) -> Concentrator:
+    def run(self, pod: str, seconds: float = 60) -> Concentrator:
         """Wait for the pod to be made, mount, start, and say so in its status."""
         gateway = pod.rpartition("-")[0]
-        eventually(lambda: self._api.get("pod", pod, self._namespace), what=f"pod {pod}")
+        eventually(
+            lambda: self._api.get("pod", pod, self._namespace), seconds=seconds, what=f"pod {pod}"
+        )
         concentrator = Concentrator(self._mounted(gateway))
         host = f"127.0.0.{next(_hosts)}"
         ready = threading.Event()
