@@ -35,14 +35,16 @@ check: $(STAMP) ## format, lint, types, import contracts, generated files
 	$(BIN)/lint-imports
 	$(BIN)/python tools/docs.py --check
 	$(BIN)/python tools/crds.py --check
+	$(BIN)/python tools/api_reference.py --check
 	$(BIN)/python tools/chart.py --check
 	$(BIN)/python tools/dashboards.py --check
 
 docs: $(STAMP) ## write the generated pages (docs/troubleshooting.md, docs/protocol/)
 	$(BIN)/python tools/docs.py
 
-crds: $(STAMP) ## write crds/ and the chart's copy from the operator's models
+crds: $(STAMP) ## write crds/, the chart's copy and docs/api.md from the operator's models
 	$(BIN)/python tools/crds.py
+	$(BIN)/python tools/api_reference.py
 
 chart: $(STAMP) ## write the chart's schema, table of values and dashboards
 	$(BIN)/python tools/chart.py
