@@ -10,9 +10,9 @@ import asyncio
 import os
 import time
 from collections import Counter
-from collections.abc import Callable, Coroutine, Iterable, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final, TypeVar
+from typing import Any, Final, ParamSpec, TypeVar
 
 import structlog
 
@@ -35,6 +35,7 @@ from ferrule_operator.objects import (
     ref_of,
     texts_of,
     uid_of,
+    version_of,
 )
 from ferrule_operator.plan import Observed, Plan, plan_gateway
 from ferrule_operator.rendering import REMOTE_KEY
@@ -52,12 +53,15 @@ from ferrule_operator.status import (
     user_status,
 )
 
+P = ParamSpec("P")
 T = TypeVar("T")
 
 WRITES_AT_ONCE: Final = 8
 COUNTERS_SECONDS: Final = 15.0  # between two writes of a gateway's counters
 USER_COUNTERS_SECONDS: Final = 60.0
 EVENT_SECONDS: Final = 600.0  # the same event is not posted again before
+EVENTS_AT_ONCE: Final = 50
+FEW_USERS: Final = 300
 UNREACHED_FIRST: Final = 1.0
 UNREACHED_LAST: Final = 60.0
 # Secrets before the pods that mount them, the account before the pods that run as it.
@@ -128,10 +132,8 @@ class Reconciler:
         if observed.gateway is None and not observed.users:
             self._forget(key)
             return Turn()
-        memory = self._memory.setdefault(key, Memory())
-        memory.forget(observed.users, observed.secrets.values())
         now = self._clock()
-        plan = plan_gateway(observed, self._settings, now, self._entropy, memory, self._known)
+        plan = await self._work_out(len(observed.users), self._plan, key, observed, now)
         if plan.finalizer and observed.gateway is not None:
             await self._add_finalizer(observed.gateway)
         outcome = await self._apply(key, plan)
@@ -141,6 +143,21 @@ class Reconciler:
         if plan.finalizer is False and observed.gateway is not None:
             await self._remove_finalizer(key)
         return Turn(self._wake_in(key, plan, observed, current))
+
+    # --- plan
+
+    def _plan(self, key: Key, observed: Observed, now: float) -> Plan:
+        memory = self._memory.setdefault(key, Memory())
+        memory.forget(observed.users, observed.secrets.values())
+        return plan_gateway(observed, self._settings, now, self._entropy, memory, self._known)
+
+    @staticmethod
+    async def _work_out(size: int, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Pure work, off the loop where there is much of it: the loop has to answer probes. What
+        it looks at is a copy, of objects that are replaced and never changed."""
+        if size < FEW_USERS:
+            return work(*args, **kwargs)
+        return await asyncio.to_thread(work, *args, **kwargs)
 
     # --- observe
 
@@ -288,25 +305,42 @@ class Reconciler:
             after = gateway_status(observed, plan, reports, outcome, now)
             await self._post(gateway_news(observed.gateway, after))
             await self._write_status(observed.gateway, after, COUNTERS, COUNTERS_SECONDS)
-        answers = list(reports.values())
+        pairs = [
+            (planned, user)
+            for planned in plan.users
+            if (user := self._cache.get("VpnUser", *_place(planned.user))) is not None
+            and uid_of(user) == uid_of(planned.user)
+        ]
+        changed = await self._work_out(
+            len(pairs), self._changed_users, pairs, observed, reports, now
+        )
+        await self._post([note for _, _, notes in changed for note in notes])
         await self._at_once(
-            self._write_user(planned, answers, now, bool(observed.pods)) for planned in plan.users
+            self._write_status(user, after, USER_COUNTERS, USER_COUNTERS_SECONDS)
+            for user, after, _ in changed
         )
 
-    async def _write_user(
-        self, planned: UserPlan, reports: Sequence[Report], now: float, pods: bool
-    ) -> None:
-        user = self._cache.get("VpnUser", *_place(planned.user))
-        if user is None or uid_of(user) != uid_of(planned.user):
-            return
-        secret = self._cache.get("Secret", _place(user)[0], planned.secret_name)
-        if secret is not None:
-            planned.credential_version = str(metadata(secret).get("resourceVersion", ""))
-        after = user_status(planned, reports, now)
-        if pods and not reports:  # nobody could be asked
-            after["activeSessions"] = (user.get("status") or {}).get("activeSessions", 0)
-        await self._post(user_news(user, after))
-        await self._write_status(user, after, USER_COUNTERS, USER_COUNTERS_SECONDS)
+    @staticmethod
+    def _changed_users(
+        pairs: Sequence[tuple[UserPlan, Object]],
+        observed: Observed,
+        reports: Mapping[str, Report],
+        now: float,
+    ) -> list[tuple[Object, Object, list[Note]]]:
+        """User, new status and news of those whose status is not as it should be."""
+        answers = list(reports.values())
+        changed = []
+        for planned, user in pairs:
+            secret = observed.secrets.get(planned.secret_name)
+            if secret is not None:
+                planned.credential_version = version_of(secret)
+            before = user.get("status") or {}
+            after = user_status(planned, answers, now, before)
+            if observed.pods and not answers:  # nobody could be asked
+                after["activeSessions"] = before.get("activeSessions", 0)
+            if patch_of(before, after):
+                changed.append((user, after, user_news(user, after)))
+        return changed
 
     async def _write_status(
         self, live: Object, after: Object, counters: frozenset[str], seconds: float
@@ -330,6 +364,7 @@ class Reconciler:
     async def _post(self, notes: Iterable[Note]) -> None:
         """An event that can't be posted is lost: the log has it."""
         now = self._clock()
+        left = EVENTS_AT_ONCE
         for note in notes:
             if now < self._posted.get(note.key, 0.0) + EVENT_SECONDS:
                 continue
@@ -340,6 +375,9 @@ class Reconciler:
                 reason=note.reason.value,
                 message=note.message,
             )
+            left -= 1
+            if left < 0:  # a thousand users at once are no thousand pieces of news
+                continue
             try:
                 await self._api.create(event(note, time_text(now), self._settings.identity))
             except ApiError as error:

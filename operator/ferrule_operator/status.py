@@ -260,10 +260,16 @@ def _address(observed: Observed, plan: Plan, ready: Sequence[Object]) -> str:
 # --- users
 
 
-def user_status(planned: UserPlan, reports: Sequence[Report], now: float) -> Object:
-    """`reports`: of all pods that answered."""
+def user_status(
+    planned: UserPlan,
+    reports: Sequence[Report],
+    now: float,
+    before: Mapping[str, Any] | None = None,
+) -> Object:
+    """`reports`: of all pods that answered; `before`: the status, if it is newer than the plan."""
     user = planned.user
-    before = user.get("status") or {}
+    if before is None:
+        before = user.get("status") or {}
     connected = newest_connection(reports, planned.username)
     last = time_text(connected) if connected else ""
     kept = str(before.get("lastConnectedTime") or "")
