@@ -291,5 +291,44 @@ def test_no_secret_gets_out(stage: Stage) -> None:
         assert not any(value in place for place in places)
 
 
+def test_the_examples(stage: Stage) -> None:
+    examples = Path(__file__).resolve().parents[2] / "examples" / "kubernetes"
+    stage.api.kubectl("apply", "-n", stage.namespace, "-f", str(examples))
+    concentrator = stage.kubelet.run("office-0")
+    stage.until(lambda: stage.reason("vpngw", "office") == "AddressPending", seconds=20)
+    ingress = {"status": {"loadBalancer": {"ingress": [{"ip": "203.0.113.5"}]}}}
+    stage.api.kubectl(
+        "patch", "service", "office", "-n", stage.namespace, "--subresource=status",
+        "--type=merge", "-p", json.dumps(ingress),
+    )  # fmt: skip
+    stage.until(lambda: stage.reason("vpngw", "office") == "AsSpecified")
+    assert stage.status("vpngw", "office")["address"] == "203.0.113.5"
+    stage.until(lambda: str(concentrator.config.listen.public_address) == "203.0.113.5")
+    assert {one.username for one in concentrator.config.users} == {"alice", "bob@example.org"}
+
+
+def test_an_operator_with_no_right_outside_its_namespace(
+    api: Api, controllers: ControlPlane, namespace: str, tmp_path: Path
+) -> None:
+    other = f"{namespace}-other"
+    api.create_namespace(other)
+    account = install_rights(api, namespace, {"operator.watch.scope": "Namespaces"})
+    api.kubectl("delete", "clusterrolebinding", "ferrule-operator", "--ignore-not-found")
+    with (
+        operating(
+            account.kubeconfig, tmp_path, NAMESPACE=namespace, NAMESPACES=namespace
+        ) as operator,
+        Kubelet(api, namespace) as kubelet,
+    ):
+        stage = Stage(api, namespace, operator, kubelet)
+        api.apply(gateway(), namespace=other)
+        stage.started()
+        assert "office" not in api.kubectl("get", "sts", "-n", other)
+        assert "Forbidden" not in operator.log()
+    account.close()
+    finalized(api, namespace)
+    api.kubectl("delete", "namespace", other, "--wait=false")
+
+
 def _decoded(text: str) -> str:
     return base64.b64decode(text).decode()
