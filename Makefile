@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.locked
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check docs crds chart interop kubernetes containers bench fuzz lock clean
+.PHONY: help setup demo test check docs crds chart interop kubernetes containers stores bench fuzz lock clean
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -65,6 +65,9 @@ containers: $(STAMP) ## the images, in pods as the operator makes them, on conta
 	tools/images/build.sh
 	$(BIN)/python -m pip install --quiet --require-hashes -r requirements/containers.lock
 	$(BIN)/pytest -q tests/containers
+
+stores: $(STAMP) ## the stores' contract, on a real Valkey too (not used by the gateway yet)
+	$(BIN)/pytest -q tests/stores
 
 bench: $(STAMP) ## set-ups a second, memory a session, packets a second
 	$(BIN)/python -m tests.bench

@@ -14,6 +14,9 @@ TESTS = ROOT / "tests" / "ferrule"
 
 # Modules that are a part of another one's test, with the file where that is.
 ELSEWHERE: dict[str, str] = {
+    "cluster.proof": "cluster/test_membership_properties.py",
+    "cluster.suspicion": "cluster/test_membership_properties.py",
+    "cluster.timing": "cluster/test_membership_properties.py",
     "gateway.call": "gateway/test_gateway.py",
     "gateway.client": "gateway/test_gateway.py",
     "gateway.deeds": "runtime/test_driver.py",
@@ -28,6 +31,8 @@ ELSEWHERE: dict[str, str] = {
     "runtime.egress": "runtime/test_server.py",
     "runtime.gateway_spec": "runtime/test_config.py",
     "runtime.report": "runtime/test_server.py",
+    "store.interface": "../stores/test_store_interface.py",
+    "store.valkey": "../stores/test_store_valkey.py",
 }
 
 

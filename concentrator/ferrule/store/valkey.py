@@ -278,6 +278,7 @@ def _connect(settings: ValkeySettings) -> tuple[Any, Any]:
         "password": settings.password.reveal().decode() if settings.password else None,
         # A connection that the server closed while nobody looked is not worth an error.
         "retry": Retry(NoBackoff(), 1, (ValkeyConnectionError,)),
+        "retry_on_error": [ValkeyConnectionError],
     }
     tls = _tls(settings) if target.tls else {}
     match target.topology:
