@@ -5,6 +5,13 @@ from __future__ import annotations
 import os
 
 import pytest
+from hypothesis import settings
+
+# Where CI runs, the examples are the same each time, so that a run can be repeated; everywhere
+# else they are drawn anew, and what is found becomes a test.
+settings.register_profile("ci", derandomize=True)
+if os.environ.get("FERRULE_NO_SKIPS"):
+    settings.load_profile("ci")
 
 
 def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:

@@ -143,6 +143,8 @@ JSON_VALUES = st.recursive(
 def test_json_is_read_alike_in_both_ways(data: dict[str, object], escaped: bool) -> None:
     """A line break in front keeps it from being taken for JSON."""
     text = json.dumps(data, ensure_ascii=escaped)
+    if any(mark in text for mark in "\x85\u2028\u2029"):
+        return  # bare, these end a line in YAML, which folds them to a blank
     with contextlib.suppress(ConfigError):  # YAML forbids characters that JSON allows
         assert Document(FILE, text).data == Document(FILE, "\n" + text).data
 
