@@ -14,9 +14,6 @@ TESTS = ROOT / "tests" / "ferrule"
 
 # Modules that are a part of another one's test, with the file where that is.
 ELSEWHERE: dict[str, str] = {
-    "cluster.proof": "cluster/test_membership_properties.py",
-    "cluster.suspicion": "cluster/test_membership_properties.py",
-    "cluster.timing": "cluster/test_membership_properties.py",
     "gateway.call": "gateway/test_gateway.py",
     "gateway.client": "gateway/test_gateway.py",
     "gateway.deeds": "runtime/test_driver.py",

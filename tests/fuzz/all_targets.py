@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fuzz.cluster
 import fuzz.ike_machines
 import fuzz.machines
 import fuzz.parsers  # noqa: F401

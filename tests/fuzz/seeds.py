@@ -14,8 +14,23 @@ from pathlib import Path
 from ferrule.client.icmp import Echo, build_echo
 from ferrule.client.ipv4 import IpProtocol, Ipv4Packet, build_ipv4, build_udp
 from ferrule.client.tcp_segment import Flag, Segment, build_segment
+from ferrule.cluster.members import (
+    Epoch,
+    EpochId,
+    Heartbeat,
+    Identity,
+    Member,
+    MemberName,
+    Record,
+    build_epoch,
+    build_heartbeat,
+    build_record,
+)
+from ferrule.cluster.relay import Relayed, build_relayed
+from ferrule.cluster.ring import RingKind
 from ferrule.core.credentials import Accepted, MsChapV2Proof, Proof
-from ferrule.core.ids import Cookie
+from ferrule.core.ids import Address, Cookie
+from ferrule.core.ids import Path as ClientPath
 from ferrule.core.reasons import Reason
 from ferrule.core.secret import Secret
 from ferrule.crypto.mschap import mschapv2_authenticator_response, nt_password_hash
@@ -56,6 +71,9 @@ from ferrule.ppp.link import Credentials, Link, PeerLink
 from ferrule.ppp.packet import Code, Option, Packet, build_options, build_packet
 from ferrule.ppp.pap import build_request
 from ferrule.ppp.policy import METHODS, PppPolicy
+from ferrule.store.interface import Checkpoint, Claim, Lease
+from ferrule.store.snapshot import Image, LeaseImage, build_image
+from fuzz.cluster import PEER, enveloped
 from fuzz.ike_machines import CLIENT_PATH, endpoint, hash_and_chain
 from fuzz.parsers import ESP_SPI, ESP_SUITES, TUNNEL_SECRET, esp_key
 from fuzz.registry import Entropy, join_records
@@ -427,6 +445,49 @@ def reversed_path(packet: bytes) -> bytes:
     return packet[:12] + packet[16:20] + packet[12:16] + packet[20:]
 
 
+# --- the ring and the store --------------------------------------------------------------------
+
+
+def cluster_seeds() -> dict[str, Seeds]:
+    other = Member(Identity(MemberName("a-2"), 9), Address("2001:db8::3", 4501), draining=True)
+    epoch = Epoch(EpochId(4, 2**63), (PEER, other))
+    acknowledged = {other.identity: 11}
+    heartbeat = build_heartbeat(Heartbeat(PEER.identity, 12, epoch.id, epoch, acknowledged))
+    alone = build_heartbeat(Heartbeat(PEER.identity, 1, None, None))
+    record = Record(PEER.identity, 12, epoch, {other.identity: 11})
+    v4 = ClientPath(Address("198.51.100.7", 50000), Address("192.0.2.1", 4500), natt=True)
+    v6 = ClientPath(Address("2001:db8::7", 500), Address("2001:db8::1", 500), natt=False)
+    relayed = {
+        name: build_relayed(Relayed(2, 4, path, bytes(40)))
+        for name, path in (("relayed_v4", v4), ("relayed_v6", v6))
+    }
+    image = Image(
+        epoch,
+        {record.identity: record},
+        frozenset({other.identity}),
+        {7: Claim(PEER.identity, 4)},
+        {7: {"s1": Checkpoint(4, bytes(60))}},
+        LeaseImage((Lease("s1", "ada", "laptop", 1, "a-1", A),), (3, 2), {"ada": 2}),
+    )
+    return {
+        "ring_datagram": {
+            "heartbeat": b"\1" + heartbeat,
+            "alone": b"\1" + alone,
+            "enveloped": b"\0" + enveloped(RingKind.TO_CLIENT, relayed["relayed_v4"]),
+            **{name: b"\3" + body for name, body in relayed.items()},
+        },
+        "ring_member": {
+            "peer": join_records(b"\2", b"\0" + heartbeat, b"\3", b"\0" + alone, b"\3", b"\2"),
+            "store": join_records(b"\2", b"\2" + build_epoch(epoch), b"\3", b"\3"),
+        },
+        "store_record": {
+            "epoch": b"\1" + build_epoch(epoch),
+            "record": b"\0" + build_record(record),
+        },
+        "store_snapshot": {"small": build_image(image)},
+    }
+
+
 # --- files -------------------------------------------------------------------------------------
 
 GROUPS: tuple[Callable[[], dict[str, Seeds]], ...] = (
@@ -435,6 +496,7 @@ GROUPS: tuple[Callable[[], dict[str, Seeds]], ...] = (
     l2tp_seeds,
     ppp_seeds,
     ip_seeds,
+    cluster_seeds,
 )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import secrets
 from collections.abc import AsyncIterator, Iterator
 from ipaddress import IPv4Address
 from pathlib import Path
@@ -50,7 +51,7 @@ async def store(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator
             made = MemoryStore()
         case "valkey":
             running: ValkeyServer = request.getfixturevalue("server")
-            gateway = f"vpn/{random.randbytes(6).hex()}"
+            gateway = f"vpn/{secrets.token_hex(6)}"
             made = ValkeyStore(gateway, ValkeySettings(parse_url(running.url)))
         case _:
             sealer = Sealer("vpn", [Secret(bytes(32))], random.randbytes)

@@ -56,8 +56,9 @@ class Suspicion:
         for identity in self._traces.keys() - listed:
             del self._traces[identity]
             self._gone[identity] = now
-        for identity in listed - {own}:
-            self._traces.setdefault(identity, _Trace(now))
+        for member in epoch.members:
+            if member.identity != own:
+                self._traces.setdefault(member.identity, _Trace(now))
         self._gone = {who: at for who, at in self._gone.items() if now <= at + GONE_SECONDS}
         self._denials = {
             pair: known for pair, known in self._denials.items() if listed.issuperset(pair)

@@ -31,6 +31,7 @@ from ferrule.core.reasons import Reason
 from ferrule.store.interface import Checkpoint, Claim, Lease
 
 VERSION: Final = 1
+UNREADABLE: Final = (ProtocolError, ValueError, LookupError, TypeError, AttributeError)
 _CONTEXT: Final = Context("", BlobKind.SNAPSHOT, 0)
 
 
@@ -80,7 +81,7 @@ def read_snapshot(path: Path, sealer: Sealer) -> Image | str | None:
         return octets.value
     try:
         return parse_image(octets)
-    except (ProtocolError, ValueError, KeyError, TypeError) as error:
+    except UNREADABLE as error:
         return f"does not parse: {error}"
 
 
@@ -98,13 +99,12 @@ def build_image(image: Image) -> bytes:
 
 
 def parse_image(octets: bytes) -> Image:
-    """Raises ProtocolError, ValueError, KeyError or TypeError for what `build_image` never made."""
+    """Raises one of UNREADABLE for what `build_image` never made."""
     if octets[:1] != bytes((VERSION,)):
         raise ValueError(f"version {octets[:1].hex()}")
-    fields = _unpack(octets[1:])
-    plain: dict[str, Any] = json.loads(next(fields))
-    epoch = next(fields)
-    records = [parse_record(record) for record in _unpack(next(fields))]
+    named, epoch, packed, *fields = _unpack(octets[1:])
+    plain: dict[str, Any] = json.loads(named)
+    records = [parse_record(record) for record in _unpack(packed)]
     checkpoints: dict[int, dict[str, Checkpoint]] = {}
     for field in fields:
         head, session, blob = _unpack(field)

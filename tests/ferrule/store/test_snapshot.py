@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 from ipaddress import IPv4Address
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ferrule.core.errors import ProtocolError
 from ferrule.store.interface import Checkpoint, Claim, Lease
-from ferrule.store.snapshot import Image, LeaseImage, build_image, parse_image
+from ferrule.store.snapshot import UNREADABLE, Image, LeaseImage, build_image, parse_image
 from support.store import epoch_of, records_of, who
 
 A, B = who("a-0", 2**64 - 1), who("a-1")
@@ -40,7 +40,5 @@ def test_other_octets_are_refused_or_read(cut: int, octet: int, keep: bool) -> N
     octets = build_image(IMAGE)
     cut %= len(octets)
     changed = octets[:cut] + bytes([octet]) + (octets[cut + 1 :] if keep else b"")
-    try:
-        parse_image(changed)
-    except (ProtocolError, ValueError, KeyError, TypeError, StopIteration):
-        return
+    with contextlib.suppress(*UNREADABLE):
+        assert isinstance(parse_image(changed), Image)
