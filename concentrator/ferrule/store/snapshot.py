@@ -31,7 +31,14 @@ from ferrule.core.reasons import Reason
 from ferrule.store.interface import Checkpoint, Claim, Lease
 
 VERSION: Final = 1
-UNREADABLE: Final = (ProtocolError, ValueError, LookupError, TypeError, AttributeError)
+UNREADABLE: Final = (
+    ProtocolError,
+    ValueError,
+    LookupError,
+    TypeError,
+    AttributeError,
+    OverflowError,
+)
 _CONTEXT: Final = Context("", BlobKind.SNAPSHOT, 0)
 
 
