@@ -1,1 +1,1 @@
-"""How several concentrators act as one. For now: the shard bits in the names that we choose."""
+"""How several concentrators act as one: shards, members, the ring between them. Pure."""

@@ -6,7 +6,7 @@ silent member is deposed only when it has certainly stopped (`suspicion.py`, `ti
 that an epoch gives to another member are served there only when all members have said that they
 live in that epoch: until then the one that had them may not have heard. So at no time do two
 members serve one shard, wherever messages get lost and however long a process sleeps; what is left
-to a store that forgets what it acknowledged is said in docs/decisions/.
+to a store that forgets what it acknowledged is said in docs/decisions/0008.
 """
 
 from __future__ import annotations
@@ -58,7 +58,9 @@ SERVING: Final = (Standing.ACTIVE, Standing.FROZEN)
 
 
 class Membership:
-    """One member's view. `now` must go on while the machine sleeps (CLOCK_BOOTTIME).
+    """One member's view. `now` must go on while process and machine sleep (CLOCK_BOOTTIME); timers
+    may be late, and `expire` more often than needed is no harm. Read `serves_until` anew after
+    each verb.
 
     `predecessor_gone`: it is certain that no former process of this name runs any more (a lock on
     a file that the pod's containers share says so); else its silence is waited for. `alone`:
