@@ -68,7 +68,7 @@ class Client:
         self.ipsec_sas: dict[Spi, EspSuite] = {}  # by inbound SPI, the newest last
         self.phase2_suite = ""
         self.calls: dict[tuple[TunnelId, SessionId], Call] = {}
-        self.closing_at: float | None = None
+        self.closing_at: float | None = None  # when the goodbye ends in Deletes
         self.lost = Reason.PEER_CLOSED  # why the last of its SAs went
         self._site = site
         self._l2tp = L2tpEndpoint(site.settings.l2tp, site.entropy)
@@ -165,6 +165,7 @@ class Client:
                 case l2.SendL2tp():
                     out.append(g.SendL2tp(self.id, effect.message))
                 case l2.TunnelUp():
+                    self.closing_at = None  # it came back over the same SAs
                     self._client_name = f"{effect.peer_host_name} {effect.peer_vendor}".strip()
                     self._tunnel_seconds = effect.seconds
                 case l2.TunnelDown():

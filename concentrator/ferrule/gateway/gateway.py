@@ -81,14 +81,18 @@ class Gateway:
             return self._settle(effects + client.answer(reply, now), now, client)
         return self._settle(client.answer(reply, now), now, client)
 
-    def expire(self, now: float) -> list[g.GatewayEffect]:
-        effects: list[g.GatewayEffect] = []
-        for key in self._deadlines.pop_expired(now):
-            if key == _IKE:
-                effects += self._settle(self._translate(self.ike.expire(now), now), now)
-            elif (client := self.clients.get(key)) is not None:
-                effects += self._settle(self._expire_client(client, now), now, client)
-        return effects
+    def due(self, now: float) -> list[ClientId]:
+        """Whose timers are due: `expire` each of them. One by one, so that a bug in one client's
+        timers costs no other client its own."""
+        return self._deadlines.pop_expired(now)
+
+    def expire(self, due: ClientId, now: float) -> list[g.GatewayEffect]:
+        if due == _IKE:
+            return self._settle(self._translate(self.ike.expire(now), now), now)
+        client = self.clients.get(due)
+        if client is None:
+            return []
+        return self._settle(self._expire_client(client, now), now, client)
 
     def close(self, reason: Reason, now: float) -> list[g.GatewayEffect]:
         """Say goodbye to every client: LCP, CDN, StopCCN, Delete."""
@@ -103,8 +107,9 @@ class Gateway:
         client = self.clients.get(key.client)
         if client is None:
             return []
+        had_calls = bool(client.calls)
         effects = client.close_call(key, reason, now)
-        if not client.calls:
+        if had_calls and not client.calls:
             client.closing_at = now + GOODBYE_SECONDS
         return self._settle(effects, now, client)
 
@@ -234,6 +239,7 @@ class Gateway:
             client = self._new_client(origin)
         elif not client.calls:
             client.origin = origin  # it connects anew before its last goodbye is over
+        client.closing_at = None
         rekey = bool(client.isakmp_sas)
         client.isakmp_sas.add(up.isakmp_sa)
         self._by_isakmp[up.isakmp_sa] = client.id
@@ -316,6 +322,7 @@ class Gateway:
             return []
         self._by_spi[install.inbound_spi] = client.id
         client.ipsec_sas[install.inbound_spi] = install.suite
+        client.closing_at = None
         return [
             g.InstallSa(
                 plane.SaSpec(

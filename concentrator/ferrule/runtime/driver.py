@@ -11,11 +11,13 @@ import asyncio
 from collections import deque
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import Protocol
 
 from ferrule.core.credentials import Verdict
+from ferrule.core.ids import ClientId
 from ferrule.core.reasons import Reason
-from ferrule.dataplane.interface import IkeDatagram, Plane, Punt, SessionCounters
+from ferrule.dataplane.interface import IkeDatagram, Plane, Punt, SessionCounters, UnknownSpi
 from ferrule.gateway import effects as g
 from ferrule.gateway.deeds import perform
 from ferrule.gateway.gateway import Gateway
@@ -94,23 +96,26 @@ class Driver:
             punt = self._punts.popleft()
             if isinstance(punt, IkeDatagram):
                 self._strangers -= 1
-            self._guarded(lambda now, p=punt: self._gateway.receive(p, now), punt)  # type: ignore[misc]
+            client = None if isinstance(punt, IkeDatagram | UnknownSpi) else punt.client
+            self._guarded(partial(self._gateway.receive, punt), type(punt).__name__, client)
         self._arm()
 
     def command(self, verb: Callable[[float], Iterable[g.GatewayEffect]]) -> None:
         """Run a verb of the gateway from outside (admin, reload, shutdown)."""
-        self._guarded(verb, None)
+        self._guarded(verb, "command", None)
         self.drain()
 
     def _guarded(
-        self, verb: Callable[[float], Iterable[g.GatewayEffect]], punt: Punt | None
+        self,
+        verb: Callable[[float], Iterable[g.GatewayEffect]],
+        what: str,
+        client: ClientId | None,
     ) -> None:
         now = self._loop.time()
         try:
             self._execute(verb(now), now)
         except Exception:  # noqa: BLE001 - a bug costs one client, never the process
-            self._report.bug(type(punt).__name__ if punt is not None else "timer or command")
-            client = getattr(punt, "client", None)
+            self._report.bug(what)
             if client is not None:
                 self._execute(self._gateway.abandon(client, now), now)
 
@@ -126,7 +131,8 @@ class Driver:
 
     def _on_timer(self) -> None:
         self._timer = None
-        self._guarded(self._gateway.expire, None)
+        for client in self._gateway.due(self._loop.time()):
+            self._guarded(partial(self._gateway.expire, client), "timer", client)
         self.drain()
 
     # --- out
@@ -181,9 +187,15 @@ class Driver:
         def done(finished: asyncio.Future[Verdict]) -> None:
             if finished.cancelled():
                 return
-            reply = g.CheckDone(
-                effect.client, effect.tunnel, effect.session, effect.ask, finished.result()
-            )
-            self.command(lambda now: self._gateway.answer(reply, now))
+
+            def reply(now: float) -> list[g.GatewayEffect]:
+                verdict = finished.result()  # raises what the check raised
+                answer = g.CheckDone(
+                    effect.client, effect.tunnel, effect.session, effect.ask, verdict
+                )
+                return self._gateway.answer(answer, now)
+
+            self._guarded(reply, "password check", effect.client)
+            self.drain()
 
         future.add_done_callback(done)

@@ -14,6 +14,8 @@ from ferrule.client.icmp import Echo, build_echo
 from ferrule.client.initiator import Life
 from ferrule.client.ipv4 import IpProtocol, Ipv4Packet, build_ipv4
 from ferrule.core.reasons import Reason
+from ferrule.gateway import effects as g
+from ferrule.gateway.client import Client
 from ferrule.gateway.gateway import GOODBYE_SECONDS
 from ferrule.gateway.settings import GatewaySettings
 from support.accounts import pool
@@ -168,6 +170,18 @@ def test_who_comes_back_at_once_is_timed_from_its_new_start() -> None:
     assert [up.rekey for up in pair.gateway.record.ipsec_ups] == [False, False]
 
 
+def test_who_comes_back_at_once_outlives_the_goodbye() -> None:
+    """The Deletes that the kick left due are for the SAs of then, not for those of now."""
+    pair = Pair()
+    first = Seat(pair, "10.0.0.2", "198.51.100.1").connect()
+    kick(pair)
+    assert pair.loop.run(1.0, lambda: first.ended is not None)
+    again = Seat(pair, "10.0.0.2", "198.51.100.1").connect()
+    pair.loop.run(GOODBYE_SECONDS + 10.0)
+    assert again.ended is None
+    assert again.ping()
+
+
 def test_a_host_that_lost_its_memory_gets_its_address_back_without_initial_contact() -> None:
     pair = Pair(users=[user("alice", max_sessions=5), user("bob")])
     Seat(pair, "10.0.0.2", "198.51.100.1", offer_initial_contact=False).connect()
@@ -282,6 +296,35 @@ def test_a_bug_costs_one_client() -> None:
     pair.gateway.driver.command(lambda now: gateway.abandon(victim, now))
     assert end_reasons(pair) == [Reason.INTERNAL_ERROR]
     assert bob.ping()
+
+
+def test_a_bug_in_a_timer_costs_one_client(monkeypatch: pytest.MonkeyPatch) -> None:
+    pair = Pair(users=[user("alice"), user("bob")])
+    seats = [Seat(pair, "10.0.0.2").connect(), Seat(pair, "10.0.0.3", username="bob").connect()]
+    gateway = pair.gateway.gateway
+    bugs: list[str] = []
+    monkeypatch.setattr(pair.gateway.record, "bug", bugs.append)
+    victim, other = gateway.clients.values()
+    for client in (victim, other):  # both are due in the same moment
+        client.closing_at = None
+        gateway._deadlines.set(client.id, pair.loop.time() + 1.0)
+    expire = type(victim).expire
+
+    def broken(self: Client, now: float) -> list[g.GatewayEffect]:
+        if self is victim and not bugs:
+            raise ZeroDivisionError
+        return expire(self, now)
+
+    monkeypatch.setattr(type(victim), "expire", broken)
+    pair.gateway.driver.command(lambda _: [])
+    pair.loop.run(2.0)
+    assert len(bugs) == 1
+    assert end_reasons(pair) == [Reason.INTERNAL_ERROR]
+    assert gateway._deadlines.next is not None
+    assert other.id in gateway.clients
+    pair.network.cut = True  # bob's timers still run: they find out that he is gone
+    assert pair.loop.run(300.0, lambda: other.id not in gateway.clients)
+    del seats
 
 
 def test_a_silent_client_gets_keepalives_so_that_its_nat_remembers_it() -> None:

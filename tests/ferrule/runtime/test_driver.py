@@ -45,7 +45,10 @@ class StubGateway:
         self.answers.append(reply)
         return []
 
-    def expire(self, now: float) -> list[g.GatewayEffect]:
+    def due(self, now: float) -> list[ClientId]:
+        return [ONE]
+
+    def expire(self, due: ClientId, now: float) -> list[g.GatewayEffect]:
         self.expired += 1
         self.deadline = None
         return self.on_expire
@@ -206,6 +209,29 @@ async def test_a_slow_check_runs_in_a_thread_and_is_answered() -> None:
         while not gateway.answers:
             await asyncio.sleep(0)
     assert gateway.answers == [g.CheckDone(ONE, TUNNEL, SESSION, 4, Accepted("alice"))]
+    driver.close()
+
+
+class BrokenCheck:
+    def run(self) -> Verdict:
+        raise MemoryError
+
+
+async def test_a_check_that_breaks_costs_its_client() -> None:
+    loop = asyncio.get_running_loop()
+    gateway, plane, report = StubGateway(), Recorder(), Recorder()
+    driver = Driver(cast(Any, gateway), cast(Any, report), loop)
+    driver.attach(cast(Any, plane))
+    check = cast(Check, BrokenCheck())
+    gateway.on_receive = [g.RunCheck(ONE, TUNNEL, SESSION, 4, check)]
+    driver.punt(L2tpControl(ONE, b"go"))
+    driver.drain()
+    async with asyncio.timeout(5):
+        while not gateway.abandoned:
+            await asyncio.sleep(0)
+    assert gateway.abandoned == [ONE]
+    assert ("bug", "password check") in report.calls
+    assert not gateway.answers
     driver.close()
 
 
