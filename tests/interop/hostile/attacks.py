@@ -10,6 +10,7 @@ import os
 import random
 import struct
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -56,11 +57,14 @@ class Attacker:
         self.ears = ears
         self.victim = ears.dossier()
         self.rng = random.Random(seed)
+        self._counting = threading.Lock()  # the eavesdropper's thread throws too
 
     def throw(self, blow: Blow, source: Address, port: int, payload: bytes) -> None:
-        """One datagram to the server's `port` as from `source`."""
-        blow.octets += self.wire.send(source, port, payload)
-        blow.datagrams += 1
+        """One datagram to the server's `port` as from `source`; from any thread."""
+        sent = self.wire.send(source, port, payload)
+        with self._counting:
+            blow.octets += sent
+            blow.datagrams += 1
 
     def throw_ike(self, blow: Blow, source: Address, port: int, message: bytes) -> None:
         """With the marker where the port wants it."""
