@@ -89,6 +89,10 @@ class Door:
         finally:
             writer.transport.abort()
             far_writer.transport.abort()
+            # The loop may end with this task: an aborted transport lets go of its socket later.
+            await asyncio.gather(
+                writer.wait_closed(), far_writer.wait_closed(), return_exceptions=True
+            )
 
 
 async def _pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
