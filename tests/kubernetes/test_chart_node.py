@@ -39,15 +39,17 @@ def values(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def place(node: NodeCluster, node_namespace: str) -> Iterator[str]:
-    """A namespace in a cluster that has the definitions; the release is gone afterwards."""
-    api = node.api
-    api.kubectl("apply", "--server-side", "--force-conflicts", "-k", str(CHART.parents[1] / "crds"))
+    """A namespace in a cluster that has the definitions; all of it is gone afterwards."""
+    api, crds = node.api, str(CHART.parents[1] / "crds")
+    api.kubectl("apply", "--server-side", "--force-conflicts", "-k", crds)
     api.kubectl("wait", "--for=condition=Established", "crd/vpngateways.ferrule.dev",
                 "crd/vpnusers.ferrule.dev")  # fmt: skip
     yield node_namespace
     where = ("--namespace", node_namespace)
     if json.loads(api.helm("list", *where, "--output", "json")):
         api.helm("uninstall", RELEASE, *where, "--no-hooks")
+    # Others install the chart with definitions of its own, and helm adopts nobody else's.
+    api.kubectl("delete", "--ignore-not-found", "--timeout=60s", "-k", crds, timeout=90)
 
 
 def left(api: Api, place: str) -> str:

@@ -54,29 +54,26 @@ class Door:
         self._target = target
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.port: int = self._listener.getsockname()[1]
-        self._loop = asyncio.new_event_loop()
+        self._shut: concurrent.futures.Future[Callable[[], object]] = concurrent.futures.Future()
         self._thread = threading.Thread(target=self._run, args=(network,), daemon=True)
         self._thread.start()
 
     def close(self) -> None:
         """Shut it, with all connections that go through it."""
-        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._shut.result(10)()
         self._thread.join(10)
 
     def _run(self, network: Path) -> None:
         _enter(network)
-        asyncio.set_event_loop(self._loop)
-        server = self._loop.run_until_complete(
-            asyncio.start_server(self._carry, sock=self._listener)
-        )
-        self._loop.run_forever()
-        server.close()
-        for task in asyncio.all_tasks(self._loop):
-            task.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                self._loop.run_until_complete(task)
-        self._loop.run_until_complete(server.wait_closed())
-        self._loop.close()
+        asyncio.run(self._serve())
+
+    async def _serve(self) -> None:
+        loop, stop = asyncio.get_running_loop(), asyncio.Event()
+        async with await asyncio.start_server(self._carry, sock=self._listener):
+            self._shut.set_result(lambda: loop.call_soon_threadsafe(stop.set))
+            await stop.wait()
+        # What was accepted in the last moment begins now, so that it is cancelled like the others.
+        await asyncio.sleep(0)
 
     async def _carry(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:

@@ -116,15 +116,21 @@ class Kubelet:
             await stop.wait()
 
     def _mounted(self, gateway: str) -> dict[str, str]:
+        """What the pod's volume holds. As a kubelet does, wait for what is not optional there."""
         files: dict[str, str] = {}
+        for secret in (f"{gateway}-config", f"{gateway}-users"):
+            eventually(lambda name=secret: self._secret(name), seconds=60, what=f"secret {secret}")
         for secret in [f"{gateway}-config", f"{gateway}-users",
                        *(f"{gateway}-users-{i}" for i in range(1, 8))]:  # fmt: skip
-            try:
-                data = self._api.get("secret", secret, self._namespace)["data"]
-            except CommandRefused:
-                continue
-            files |= {name: base64.b64decode(text).decode() for name, text in data.items()}
+            files |= self._secret(secret)
         return files
+
+    def _secret(self, name: str) -> dict[str, str]:
+        try:
+            data = self._api.get("secret", name, self._namespace)["data"]
+        except CommandRefused:
+            return {}
+        return {file: base64.b64decode(text).decode() for file, text in data.items()}
 
     def say(self, pod: str, *, ready: bool, address: str = "", init_message: str = "") -> None:
         """Write the pod's status as a kubelet does."""
