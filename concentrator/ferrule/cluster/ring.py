@@ -33,6 +33,10 @@ class RingKind(IntEnum):
     HEARTBEAT = 1
     TO_OWNER = 2  # from the member that a client's packet entered
     TO_CLIENT = 3  # from the owner, to leave through the socket that the question entered
+    TO_ADDRESS = 4  # an IP packet to an inner address that the receiver has
+    ADDRESSES = 5  # which inner addresses the sender has
+    HAND_OVER = 6  # a client whose packets enter at the receiver (late binding)
+    END_SESSION = 7  # a session that the receiver has must end
 
 
 _KINDS: Final = {kind.value: kind for kind in RingKind}
