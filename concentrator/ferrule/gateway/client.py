@@ -39,7 +39,11 @@ class Origin:
 
 
 class Client:
-    """State of one remote host. Removed by the gateway once `empty`."""
+    """State of one remote host. Removed by the gateway once `empty`.
+
+    `uid` names it as long as it lives, on whichever member of a cluster; `shard` is its home: who
+    owns the one has the other, and all its inbound SPIs are of it.
+    """
 
     __slots__ = (
         "_client_name",
@@ -57,10 +61,14 @@ class Client:
         "origin",
         "path",
         "phase2_suite",
+        "shard",
+        "uid",
     )
 
-    def __init__(self, client: ClientId, site: Site, origin: Origin) -> None:
+    def __init__(self, client: ClientId, site: Site, origin: Origin, uid: str, shard: int) -> None:
         self.id = client
+        self.uid = uid
+        self.shard = shard
         self.path = origin.path
         self.identity = origin.identity
         self.origin = origin

@@ -11,7 +11,8 @@ from typing import assert_never
 
 from ferrule.cluster.shards import ShardNames
 from ferrule.core.deadlines import DeadlineQueue
-from ferrule.core.ids import ClientId, IsakmpSaId, Path, Spi
+from ferrule.core.errors import ProtocolError
+from ferrule.core.ids import Address, ClientId, Cookie, IsakmpSaId, Path, Spi
 from ferrule.core.reasons import Reason
 from ferrule.dataplane import interface as plane
 from ferrule.gateway import dhcpinform
@@ -23,6 +24,7 @@ from ferrule.ike import effects as ike
 from ferrule.ike.endpoint import IkeEndpoint
 
 GOODBYE_SECONDS = 2.0  # between CDN/StopCCN and the Deletes of a client that we end
+UID_OCTETS = 8
 
 _IKE = ClientId(0)  # the key of IKE's own deadline in the queue; clients count from 1
 
@@ -33,17 +35,20 @@ class Gateway:
     def __init__(self, site: Site, names: ShardNames, entropy: Callable[[int], bytes]) -> None:
         self.site = site
         self.clients: dict[ClientId, Client] = {}
+        self._names = names
+        self._entropy = entropy
         self._by_isakmp: dict[IsakmpSaId, ClientId] = {}
         self._by_spi: dict[Spi, ClientId] = {}
         self._by_identity: dict[str, set[ClientId]] = {}
+        self._by_peer: dict[Address, ClientId] = {}  # the newest at that address and port
         self._bereft: set[ClientId] = set()  # clients that have just lost an SA
         self._deadlines: DeadlineQueue[ClientId] = DeadlineQueue()
         self._last_client = 0
         self.ike = IkeEndpoint(
             site.settings.ike,
             entropy,
-            choose_cookie=names.cookie,
-            choose_spi=lambda: names.spi(self._by_spi),
+            choose_cookie=self._choose_cookie,
+            choose_spi=self._choose_spi,
         )
 
     # --- verbs
@@ -139,6 +144,58 @@ class Gateway:
         for client in self.clients.values():
             yield from client.calls.values()
 
+    # --- names that carry the route
+
+    def client_at(self, peer: Address) -> Client | None:
+        """The client that was heard last at this very address and port."""
+        found = self._by_peer.get(peer)
+        return None if found is None else self.clients.get(found)
+
+    def knows(self, cookies: bytes) -> bool:
+        """Is an ISAKMP SA with these cookies, the initiator's first (16 octets), here?"""
+        return self.ike.knows(Cookie(cookies[:8]), Cookie(cookies[8:16]))
+
+    def foreign_cookies(self, client: Client) -> tuple[Cookie, ...]:
+        """Responder cookies of the client that lead to another shard than its home."""
+        cookies = (self.ike.cookies_of(isakmp_sa) for isakmp_sa in sorted(client.isakmp_sas))
+        return tuple(
+            pair[1]
+            for pair in cookies
+            if pair is not None and self._names.shard_of_cookie(pair[1]) != client.shard
+        )
+
+    def _choose_cookie(self, path: Path) -> Cookie:
+        """Of the home of the client that is known at this address, as in a phase-1 rekey; else of
+        any shard of ours. Raises ProtocolError(NOT_SERVING) if we have none."""
+        client = self.client_at(path.peer)
+        return self._names.cookie(self._draw_shard() if client is None else client.shard)
+
+    def _choose_spi(self, isakmp_sa: IsakmpSaId) -> Spi:
+        return self._names.spi(self.clients[self._by_isakmp[isakmp_sa]].shard, self._by_spi)
+
+    def _draw_shard(self) -> int:
+        if not self._names.shards:
+            raise ProtocolError(Reason.NOT_SERVING, "no shard is ours")
+        return self._names.draw_shard()
+
+    def _home_of(self, isakmp_sa: IsakmpSaId) -> int:
+        """The home of the client that comes with its first ISAKMP SA: the shard of its cookie, or
+        another of ours if that shard has gone to another member meanwhile."""
+        cookies = self.ike.cookies_of(isakmp_sa)
+        assert cookies is not None
+        shard, ours = self._names.shard_of_cookie(cookies[1]), self._names.shards
+        return shard if shard in ours or not ours else self._names.draw_shard()
+
+    def _note_peer(self, client: Client, path: Path) -> None:
+        """The client is at `path` now."""
+        self._forget_peer(client)
+        client.moved(path)
+        self._by_peer[path.peer] = client.id
+
+    def _forget_peer(self, client: Client) -> None:
+        if self._by_peer.get(client.path.peer) == client.id:
+            del self._by_peer[client.path.peer]
+
     # --- one client
 
     def _receive_from(self, client: Client, punt: _ClientPunt, now: float) -> list[g.GatewayEffect]:
@@ -148,7 +205,7 @@ class Gateway:
             case plane.PppControl():
                 return client.receive_ppp(punt.tunnel, punt.session, punt.frame, now)
             case plane.PeerMoved():
-                client.moved(punt.path)
+                self._note_peer(client, punt.path)
                 for isakmp_sa in client.isakmp_sas:
                     self.ike.moved(isakmp_sa, punt.path)
                 return [g.ClientMoved(client.id, punt.path)]
@@ -236,7 +293,7 @@ class Gateway:
             {"phase1": up.seconds},
         )
         if client is None:
-            client = self._new_client(origin)
+            client = self._new_client(origin, self._home_of(up.isakmp_sa))
         elif not client.calls:
             client.origin = origin  # it connects anew before its last goodbye is over
         client.closing_at = None
@@ -261,10 +318,12 @@ class Gateway:
                 return client
         return None
 
-    def _new_client(self, origin: Origin) -> Client:
+    def _new_client(self, origin: Origin, shard: int) -> Client:
         self._last_client += 1
-        client = Client(ClientId(self._last_client), self.site, origin)
+        uid = self._entropy(UID_OCTETS).hex()
+        client = Client(ClientId(self._last_client), self.site, origin, uid, shard)
         self.clients[client.id] = client
+        self._by_peer[origin.path.peer] = client.id
         self._by_identity.setdefault(client.identity, set()).add(client.id)
         return client
 
@@ -272,6 +331,7 @@ class Gateway:
         """Nothing is left that could receive a packet of this host."""
         effects = client.drop(client.lost)
         del self.clients[client.id]
+        self._forget_peer(client)
         self._deadlines.set(client.id, None)
         namesakes = self._by_identity[client.identity]
         namesakes.discard(client.id)

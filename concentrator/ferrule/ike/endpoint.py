@@ -49,9 +49,11 @@ class IkeEndpoint:
         self,
         policy: IkePolicy,
         entropy: Callable[[int], bytes],
-        choose_cookie: Callable[[], Cookie],
-        choose_spi: Callable[[], Spi],
+        choose_cookie: Callable[[Path], Cookie],
+        choose_spi: Callable[[IsakmpSaId], Spi],
     ) -> None:
+        """`choose_cookie` draws a cookie for an exchange over a path; it may raise ProtocolError,
+        and the first message is dropped. `choose_spi` draws an inbound SPI for an ISAKMP SA."""
         self.policy = policy
         self._entropy = entropy
         self._choose_cookie = choose_cookie
@@ -76,6 +78,15 @@ class IkeEndpoint:
         """When `expire` has something to do."""
         times = [at for at in (self._table.timers.next, self._sweep_at) if at is not None]
         return Deadline(min(times), "ike") if times else None
+
+    def cookies_of(self, isakmp_sa: IsakmpSaId) -> tuple[Cookie, Cookie] | None:
+        """The initiator's and the responder's, of an ISAKMP SA that is here."""
+        sa = self._table.isakmp.get(isakmp_sa)
+        return None if sa is None else (sa.icookie, sa.rcookie)
+
+    def knows(self, icookie: Cookie, rcookie: Cookie) -> bool:
+        """Is there an ISAKMP SA, up or not, with these cookies?"""
+        return self._table.find(icookie, rcookie) is not None
 
     # --- messages ---
 
@@ -141,7 +152,7 @@ class IkeEndpoint:
         kind = NotifyType.NO_PROPOSAL_CHOSEN
         if reason is Reason.IKE_VERSION:
             kind = NotifyType.INVALID_MAJOR_VERSION
-        reply = clear_notify(header.icookie, turn.choose_cookie(), kind, turn.fresh_id())
+        reply = clear_notify(header.icookie, turn.choose_cookie(path), kind, turn.fresh_id())
         if len(reply) <= len(message):
             turn.send(path, reply)
         if reason is Reason.IKE_VERSION:

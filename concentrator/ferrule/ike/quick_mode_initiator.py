@@ -148,7 +148,7 @@ def start(turn: Turn, sa: IsakmpSa, wish: Wish) -> None:
     message_id = turn.fresh_id()
     quick = QuickMode(message_id, Role.INITIATOR, turn.now, sa.path)
     quick.state = QuickModeState.AWAIT_SA
-    quick.inbound_spi = turn.fresh_spi()
+    quick.inbound_spi = turn.fresh_spi(sa.id)
     quick.ni = turn.entropy(turn.policy.offer_nonce_octets)
     quick.group = wish.group
     quick.mode = wish.mode
