@@ -197,7 +197,8 @@ class Activity:
 @dataclass(slots=True)
 class AskAdmission:
     """May the authenticated user start this session, and with which address? Answer with
-    `AdmissionDone`. `source` is the peer's host address; see `accounts.Accounts.admit`."""
+    `AdmissionDone`. `source` is the peer's host address; see `accounts.Accounts.admit`. `since` is
+    when the session asked first: it asks again when PPP authenticates again."""
 
     client: ClientId
     tunnel: TunnelId
@@ -206,12 +207,13 @@ class AskAdmission:
     username: str
     source: str
     identity: str
+    since: float
 
 
 @dataclass(slots=True)
 class AdmissionDone:
-    """`outcome`: the leased address, or why not. Whoever answers has ended, or told the owners to
-    end, the sessions that had to make room."""
+    """`outcome`: the leased address, or why not. Whoever answers ends, or tells the owners to end,
+    the sessions that had to make room."""
 
     client: ClientId
     tunnel: TunnelId
@@ -222,7 +224,7 @@ class AdmissionDone:
 
 @dataclass(slots=True)
 class ReleaseLease:
-    """The session is over: its place and its address are free."""
+    """The session is over: the place and the address that it has, or has asked for, are free."""
 
     client: ClientId
     tunnel: TunnelId

@@ -19,6 +19,7 @@ from ferrule.core.ids import ClientId
 from ferrule.core.reasons import Reason
 from ferrule.dataplane.interface import IkeDatagram, Plane, Punt, SessionCounters, UnknownSpi
 from ferrule.gateway import effects as g
+from ferrule.gateway.admission import Leases, LocalLeases
 from ferrule.gateway.deeds import perform
 from ferrule.gateway.gateway import Gateway
 
@@ -46,7 +47,8 @@ class Report(Protocol):
 
 
 class Driver:
-    """Owns the punt queue and the one timer; knows nothing of sockets."""
+    """Owns the punt queue and the one timer; knows nothing of sockets. `leases` says who may come
+    in: this process alone, unless another is put there."""
 
     def __init__(
         self,
@@ -54,6 +56,7 @@ class Driver:
         report: Report,
         loop: asyncio.AbstractEventLoop,
     ) -> None:
+        self.leases: Leases = LocalLeases(gateway)
         self._gateway = gateway
         self._report = report
         self._loop = loop
@@ -100,9 +103,14 @@ class Driver:
             self._guarded(partial(self._gateway.receive, punt), type(punt).__name__, client)
         self._arm()
 
-    def command(self, verb: Callable[[float], Iterable[g.GatewayEffect]]) -> None:
-        """Run a verb of the gateway from outside (admin, reload, shutdown)."""
-        self._guarded(verb, "command", None)
+    def command(
+        self,
+        verb: Callable[[float], Iterable[g.GatewayEffect]],
+        client: ClientId | None = None,
+    ) -> None:
+        """Run a verb of the gateway from outside (admin, reload, shutdown). A bug in it costs
+        `client`, if it is about one."""
+        self._guarded(verb, "command", client)
         self.drain()
 
     def _guarded(
@@ -146,6 +154,10 @@ class Driver:
                     self._answer_activity(effect, now)
                 case g.RunCheck():
                     self._run_check(effect)
+                case g.AskAdmission():
+                    self._execute(self.leases.ask(effect, now), now)
+                case g.ReleaseLease():
+                    self.leases.release(effect)
                 case g.Dropped():
                     report.dropped(effect.reason, effect.detail)
                 case g.StageDone():
