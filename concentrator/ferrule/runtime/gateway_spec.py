@@ -22,6 +22,7 @@ from ferrule.runtime.config_values import (
     Lifetime,
     Network,
     SecretText,
+    StoreUrl,
 )
 from ferrule.runtime.proposals import (
     DEFAULT_PHASE1,
@@ -242,10 +243,11 @@ class Egress(Section):
 
 
 class StoreTls(Section):
-    """TLS to the store, for `valkeys://` and `rediss://`."""
+    """TLS to the store, for URLs whose scheme begins with `valkeys` or `rediss`."""
 
     ca_file: str | None = None
-    """A file of certificates that may sign the store's. Absent: the system's own list."""
+    """A file of certificates that may sign the store's, relative to this file. Absent: the
+    system's own list."""
 
     server_name: str = Field(default="", max_length=253)
     """Name that the store's certificate must have. Empty: the host of `url`."""
@@ -258,11 +260,10 @@ class Store(Section):
     """`Memory`: in the process, for one replica. `Valkey`: in a Valkey or Redis that all replicas
     share."""
 
-    url: str | None = Field(
-        default=None, min_length=1, max_length=512, pattern=r"^(valkeys?|rediss?)://[^\s@]+$"
-    )
-    """Such as `valkeys://valkey.example:6379/0`. Without a password: that has a field of its
-    own."""
+    url: StoreUrl | None = None
+    """Such as `valkeys://valkey.example:6379/0`, with TLS, or `valkey://USER@HOST`; by Sentinel
+    `valkeys+sentinel://HOST,HOST/SERVICE`, in cluster mode `valkeys+cluster://HOST,HOST`, on this
+    machine `unix:///PATH`. Without a password: that has a field of its own."""
 
     gateway: str = Field(default="ferrule", min_length=1, max_length=253)
     """Names the gateway in the store: several may share one."""
