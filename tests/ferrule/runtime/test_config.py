@@ -164,7 +164,7 @@ def test_secrets_come_from_files_relative_to_the_file_that_names_them(tmp_path: 
 def test_a_shared_store_with_its_secrets_in_files(tmp_path: Path) -> None:
     for name in ("key", "names"):
         (tmp_path / name).write_text(f"{name} " * 10 + "\n")
-    (tmp_path / "password").write_text("secret\n")
+    (tmp_path / "password").write_text("hunter2\n")
     text = gateway(SHARED).replace("key: 0123456789abcdef0123456789abcdef", "keyFile: key")
     text = text.replace("namesKey: fedcba9876543210fedcba9876543210", "namesKeyFile: names")
     text = text.replace("    keyFile", "    passwordFile: password\n    keyFile") + RING
@@ -174,10 +174,10 @@ def test_a_shared_store_with_its_secrets_in_files(tmp_path: Path) -> None:
     assert store.key.reveal() == b"key " * 10
     assert store.names_key is not None
     assert store.password is not None
-    assert store.password.reveal() == b"secret"
+    assert store.password.reveal() == b"hunter2"
     assert (config.listen.ring, config.listen.member) == (Address("192.0.2.7", 4599), "pod-0")
     assert [problem.field for problem in config.warnings] == ["users"]
-    assert "secret" not in repr(config)
+    assert "hunter2" not in repr(config)
 
 
 @pytest.mark.parametrize(
