@@ -6,7 +6,7 @@ the same octets, drops and counters, and hands up the same punts in batches.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Container
 from dataclasses import dataclass, field
 from ipaddress import IPv4Network
 from typing import Final, Protocol, TypeAlias
@@ -39,6 +39,7 @@ class SaSpec:
     octets_in: int = 0  # so far, for `life_octets`
     octets_out: int = 0
     seen: bool = False  # the peer has sent on it: no FirstPacket is punted
+    # Of the client, for one that has no SA here yet; later the plane knows better:
     peer_port: int = 1701  # of the inner UDP, as the client's last packet had it
     short_tags: bool = False  # QUIRK(android): SHA2-256 tags of 96 bits
 
@@ -165,7 +166,7 @@ class LifetimeReached:
 class ReservationLow:
     """Half of the sequence numbers reserved last are used: reserve more. Once a reservation.
     `next_sequence` is the next to be sent, `rate` what was sent a second since `install_sa` or the
-    last `reserve`."""
+    last `reserve` (less than a second counts as one)."""
 
     client: ClientId
     inbound_spi: Spi
@@ -261,9 +262,16 @@ class Elsewhere(Protocol):
         """An ESP packet whose SPI we don't have. True: it was relayed to its owner, or kept for
         a moment because we are about to own it; the plane does nothing more with it."""
 
-    def take_ip(self, packet: bytes, destination: bytes) -> bool:
+    @property
+    def addresses(self) -> Container[bytes]:
+        """The inner addresses (4 octets) that sessions of other members have. Read once: always
+        the same object, which changes as they come and go."""
+
+    def take_ip(self, packet: bytes, destination: bytes, *, from_client: bool) -> bool:
         """A sound IP packet to an inner address (4 octets) that no session of ours has. True: it
-        was given to the member that has it."""
+        was given to the member that has it. `from_client`: a client of ours that may reach others
+        sent it; `receive_relayed_ip` of the other member must be told, which alone knows whether
+        the receiving session may be reached by clients."""
 
 
 class Plane(Protocol):
@@ -275,7 +283,7 @@ class Plane(Protocol):
 
     def reserve(self, inbound_spi: Spi, last_sequence: int) -> None:
         """Numbers up to `last_sequence` may be sent now. Beyond, packets are dropped and counted as
-        SEQUENCE_UNRESERVED."""
+        SEQUENCE_UNRESERVED. A limit that is not higher than the last one changes nothing."""
 
     def remove_sa(self, inbound_spi: Spi) -> None: ...
     def move_client(self, client: ClientId, path: Path) -> None:
@@ -309,7 +317,9 @@ class Plane(Protocol):
     def session_counters(
         self, client: ClientId, tunnel: TunnelId, session: SessionId
     ) -> SessionCounters | None: ...
-    def client_state(self, client: ClientId) -> ClientState | None: ...
+    def client_state(self, client: ClientId) -> ClientState | None:
+        """A copy of what the plane knows; None for a client that has had no SA."""
+
     def restore_link(
         self, client: ClientId, tunnel: TunnelId, session: SessionId, ns: int, up: int, down: int
     ) -> None:

@@ -239,7 +239,7 @@ def test_a_take_over_goes_on_where_it_was_reserved() -> None:
     rig = Rig()
     host = Host(rig)
     rig.plane.install_sa(
-        host.sa_spec(host.spi, active=True, first_sequence=70_000, window_top=5_000)
+        host.sa_spec(host.spi, active=True, first_sequence=70_000, window_top=5_000, seen=True)
     )
     sealer = host.sealers[host.spi]
     sealer.sequence = 4_999
