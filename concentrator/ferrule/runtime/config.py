@@ -87,10 +87,12 @@ class Listen(Section):
 
     ring: HostPort = None
     """Where other replicas send to (UDP): with a store of type `Valkey`. The host is this one's
-    address as the others see it. `off`: nowhere."""
+    address as the others see it; with 0.0.0.0 the environment variable FERRULE_ADDRESS says which
+    that is. `off`: nowhere."""
 
     member: str = Field(default="", pattern=r"^([a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?)?$")
-    """This replica's name, the same again after a restart. Empty: the host's name."""
+    """This replica's name, the same again after a restart. Empty: what the environment variable
+    FERRULE_MEMBER says, else the host's name."""
 
     path_mtu: int = Field(default=1500, ge=1280, le=9000)
     """MTU of the network that the outer packets take."""

@@ -215,12 +215,13 @@ def _sharing(store: Store, listen: Listen) -> Iterator[Finding]:
 
 
 def _unfit_for_the_ring(host: str) -> str | None:
-    """Replicas know each other by their addresses."""
+    """Replicas know each other by their addresses. 0.0.0.0 says that the environment tells ours:
+    replicas that read one file differ in nothing else."""
     try:
         address = ip_address(host)
     except ValueError:
         return f"{host} is a name; write this replica's address as the others see it"
-    if address.is_unspecified or address.is_multicast:
+    if address.is_multicast:
         return f"{host} is no replica's; write this replica's address as the others see it"
     return None
 

@@ -245,10 +245,10 @@ SHARING: list[tuple[str, str, int, str, str]] = [
         ),
         (gateway(SHARED), 1, "listen.ring", "is missing; write ring: ADDRESS:PORT"),
         (
-            gateway(SHARED) + RING.replace("192.0.2.7", "0.0.0.0"),
+            gateway(SHARED) + RING.replace("192.0.2.7", "224.0.0.1"),
             11,
             "listen.ring",
-            "0.0.0.0 is no replica's",
+            "224.0.0.1 is no replica's",
         ),
         (
             gateway(SHARED) + RING.replace("192.0.2.7", "pod.example"),
