@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from typing import Any
 
-from interop.rig.scenario import CONFIGURATION, PASSWORDS, PSK
+from interop.rig.scenario import CONFIGURATION
 from interop.rig.topology import SERVER_ADDRESS
 
 from .balancer import Balancer
@@ -106,6 +106,17 @@ class Cluster:
         pod.begin()
         self.balancer.await_serving(len(self.pods), seconds)
 
+    def mend(self) -> None:
+        """All pods run and serve, and the store too, whatever a test did to them."""
+        if not self.store.running:
+            self.store.start()
+        for pod in self.pods:
+            if not pod.running:
+                pod.begin()
+            pod.resume()
+            self.balancer.terminating(pod, on=False)
+        self.balancer.await_serving(len(self.pods), FORM_SECONDS)
+
     def bugs(self) -> list[str]:
         """What pods logged that tells of bugs, since the start."""
         return [
@@ -144,13 +155,20 @@ class Cluster:
 
 @contextmanager
 def running(
-    laboratory: ClusterLaboratory, settings: Mapping[str, Any], *, count: int = PODS
+    laboratory: ClusterLaboratory,
+    settings: Mapping[str, Any],
+    *,
+    count: int = PODS,
+    sentinel: bool = False,
 ) -> Iterator[Cluster]:
-    """A cluster from its store to its balancer, and its end. What a test stopped stays stopped."""
+    """A cluster from its store, with a replica and a sentinel if wanted, to its balancer."""
     with ExitStack() as stack:
         cluster = Cluster(laboratory, settings, count=count)
         stack.callback(cluster.store.stop_all)
-        cluster.store.start()
+        if sentinel:
+            cluster.store.start_with_sentinel()
+        else:
+            cluster.store.start()
         for pod in cluster.pods:
             stack.callback(_end, pod)
         stack.enter_context(cluster.balancer)
@@ -171,6 +189,3 @@ def until(true: Callable[[], bool], seconds: float, otherwise: str) -> float:
         assert time.monotonic() - began < seconds, f"{otherwise}, in {seconds} s"
         time.sleep(0.05)
     return time.monotonic() - began
-
-
-__all__ = ["PASSWORDS", "PSK", "Cluster", "configuration", "running", "until"]

@@ -55,6 +55,11 @@ class StoreServer:
 
     # --- life
 
+    @property
+    def running(self) -> bool:
+        """Is there a server at the port that members know?"""
+        return PORT in self._processes
+
     def start(self, port: int = PORT, *options: str) -> None:
         """Start, empty, and wait until it answers."""
         folder = self._folder / str(port)

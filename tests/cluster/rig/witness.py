@@ -1,7 +1,8 @@
 """Witnesses on the cables: of every ESP packet that leaves for a client, and of the ring.
 
 No (SPI, sequence number) may ever be sent twice, whichever pods the packets left through; and once
-a new owner sends from its reservation, nothing of the old owner's may follow (RFC 4303 3.3.3).
+a new owner sends from its reservation, nothing of the old owner's may follow (RFC 4303 3.3.3). The
+very same octets again are a network's doing, not a sender's: they are counted apart.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import socket
 import struct
 import threading
 import time
+from array import array
 from collections import Counter
 from dataclasses import dataclass, field
 
@@ -28,7 +30,8 @@ from .pod import RING_PORT
 
 NATT_PORT = 4500
 BACK_MAX = 4096  # numbers that a packet may come behind the newest: relays re-order
-_CHUNK = 15
+_CHUNK = 12
+_EMPTY = bytes(8 << _CHUNK)
 _PACKET_STATISTICS = 6
 _SOL_PACKET = 263
 _RING_KEPT = 64 << 20  # octets of the ring that are kept for a look
@@ -72,9 +75,9 @@ class _Tap:
 
 @dataclass(slots=True)
 class _Sa:
-    """Outbound numbers of one SA, as bits in pieces of 2^15."""
+    """Outbound numbers of one SA: a hash of the packet for each, in pieces of 2^12 numbers."""
 
-    chunks: dict[int, bytearray] = field(default_factory=dict)
+    chunks: dict[int, array[int]] = field(default_factory=dict)
     top: int = 0
     sent: int = 0
     pods: set[str] = field(default_factory=set)  # that it left through
@@ -86,6 +89,7 @@ class EspWitness(_Tap):
     def __init__(self, laboratory: ClusterLaboratory) -> None:
         self.sas: dict[bytes, _Sa] = {}
         self.twice: list[str] = []
+        self.repeated: list[str] = []
         self.back: list[str] = []
         self.sent: Counter[str] = Counter()  # by the address of the pod
         self.began = time.monotonic()
@@ -106,11 +110,13 @@ class EspWitness(_Tap):
         self.sent[host] += 1
         chunk = sa.chunks.get(sequence >> _CHUNK)
         if chunk is None:
-            chunk = sa.chunks[sequence >> _CHUNK] = bytearray(1 << (_CHUNK - 3))
-        at, bit = (sequence & ((1 << _CHUNK) - 1)) >> 3, 1 << (sequence & 7)
-        if chunk[at] & bit:
-            self._note(self.twice, datagram, sequence, sa)
-        chunk[at] |= bit
+            chunk = sa.chunks[sequence >> _CHUNK] = array("q", _EMPTY)
+        at, mark = sequence & ((1 << _CHUNK) - 1), hash(data) or 1
+        if chunk[at]:
+            notes = self.repeated if chunk[at] == mark else self.twice
+            self._note(notes, datagram, sequence, sa)
+            return
+        chunk[at] = mark
         if sequence > sa.top:
             sa.top = sequence
         elif sequence < sa.top - BACK_MAX:
@@ -124,11 +130,13 @@ class EspWitness(_Tap):
                 f" (top {sa.top})"
             )
 
-    def verdict(self) -> str:
-        """Close, assert that all was right, and say how much that was."""
+    def verdict(self, *, repeats: bool = False) -> str:
+        """Close, assert that all was right, and say how much that was. With `repeats` somebody
+        on the ring says things twice: the same packet may leave twice, but no other."""
         self.close()
         assert self.dropped == 0, f"the witness itself missed {self.dropped} packets"
         assert self.twice == [], "sequence numbers sent twice:\n" + "\n".join(self.twice)
+        assert repeats or self.repeated == [], "packets sent twice:\n" + "\n".join(self.repeated)
         assert self.back == [], "an old owner went on:\n" + "\n".join(self.back)
         total = sum(sa.sent for sa in self.sas.values())
         several = sum(len(sa.pods) > 1 for sa in self.sas.values())

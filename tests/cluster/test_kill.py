@@ -1,0 +1,92 @@
+"""`kill -9` of the pod that owns a session, again and again."""
+
+from __future__ import annotations
+
+import time
+
+from cluster.rig.cluster import Cluster, full_or
+from cluster.rig.crowd import Crowd
+from cluster.rig.flows import Clock, Download, Pinging, started_anew
+from cluster.rig.witness import EspWitness
+from interop.rig.peers import Client
+from interop.rig.scenario import Timings, profile_of
+
+KILLS = full_or(4, 200)
+CLIENTS = 30
+WORST_SECONDS = 10.0
+P99_SECONDS = 5.0
+PROOF_SECONDS = 15  # of the download's going on: TCP's own timer may have doubled to 6 s
+
+
+def spread(seconds: list[float]) -> str:
+    """The distribution, for people."""
+    ordered = sorted(seconds)
+    last = len(ordered) - 1
+    shown = ", ".join(f"p{p} {ordered[round(p / 100 * last)]:.2f}" for p in (0, 50, 90, 99, 100))
+    return f"{len(ordered)} samples: {shown} s"
+
+
+def address_of(client: Client) -> str:
+    """The client's inner address."""
+    return client.guest.run("ip", "-o", "-4", "addr", "show", "ppp0").output.split()[3]
+
+
+def test_kill_of_the_owner(
+    cluster: Cluster,
+    alice: Client,
+    people: Crowd,
+    witness: EspWitness,
+    measured: Timings,
+) -> None:
+    """Ping and download go on, with the same address and without a new authentication."""
+    people.grow(CLIENTS)
+    alice.connect(profile_of("alice"))
+    address = address_of(alice)
+    clock = Clock(alice.guest)
+    download = Download(alice, 100_000)
+    people.traffic(4)
+    time.sleep(1)
+    real: list[float] = []
+    everybody: list[float] = []
+    for number in range(KILLS):
+        pinging = Pinging(alice)
+        time.sleep(1)
+        victim = cluster.owner_of("alice")
+        owned = {row["address"] for row in victim.sessions()}
+        octets = len(download.octets())
+        at = victim.kill()
+        seconds = pinging.await_answer(clock.to_guest(at) + 0.02, 15)
+        assert seconds is not None, f"kill {number}: no ping in 15 s"
+        real.append(seconds - clock.to_guest(at))
+        cluster.await_owner("alice", but=victim)
+        end = time.monotonic() + PROOF_SECONDS
+        while not any(download.octets()[octets + 10 :]):
+            assert time.monotonic() < end, f"kill {number}: the download does not go on"
+            time.sleep(0.2)
+        pings = pinging.stop()
+        report = people.report()
+        back = [c.back(at) for c in report.clients if c.address in owned and not c.ended]
+        everybody += [when - at for when in back if when is not None]
+        measured.add(
+            f"kill {number}, {victim.name}: alice {real[-1]:.2f} s, {pings.lost} pings lost;"
+            f" {len(owned)} sessions; {report}"
+        )
+        assert report.ended == []
+        assert pings.twice == 0
+        assert started_anew(alice.guest, pinging.mark) == []
+        assert address_of(alice) == address
+        cluster.restart(victim)
+        people.traffic(4)
+        time.sleep(3)
+    download.stop()
+    people.traffic(0)
+    measured.add(f"alice: {spread(real)}")
+    measured.add(f"the crowd: {spread(everybody)}")
+    for seconds in (real, everybody):
+        ordered = sorted(seconds)
+        assert ordered[round(0.99 * (len(ordered) - 1))] < P99_SECONDS
+        assert ordered[-1] < WORST_SECONDS
+    addresses = cluster.addresses()
+    assert len(addresses) == len(set(addresses)) == CLIENTS + 1
+    people.leave()
+    measured.add(witness.verdict())
