@@ -36,7 +36,8 @@ class RingKind(IntEnum):
     TO_ADDRESS = 4  # an IP packet to an inner address that the receiver has
     ADDRESSES = 5  # which inner addresses the sender has
     HAND_OVER = 6  # a client whose packets enter at the receiver (late binding)
-    END_SESSION = 7  # a session that the receiver has must end
+    END_SESSION = 7  # sessions that the receiver has must end
+    SESSIONS_ENDED = 8  # how many those were
 
 
 _KINDS: Final = {kind.value: kind for kind in RingKind}
