@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ferrule.client.watched_load import Watched
 from interop.rig.processes import Process
 from interop.rig.topology import SERVER_ADDRESS, WEB_ADDRESS
 
@@ -23,34 +24,11 @@ _TESTS = Path(__file__).resolve().parents[2]
 
 
 @dataclass(frozen=True, slots=True)
-class Watched:
-    """One client: what it sent and got back, and when it was without an answer, each from its last
-    answer to the next (monotonic). `ended` says when and why, if it did."""
-
-    host: str
-    user: str
-    address: str
-    sent: int
-    received: int
-    gaps: tuple[tuple[float, float], ...]
-    ended: str
-
-    def longest(self) -> float:
-        """Seconds of its longest silence, 0 if all were short."""
-        return max((end - begin for begin, end in self.gaps), default=0.0)
-
-    def back(self, since: float) -> float | None:
-        """When it got its first answer after the silence that `since` lies in."""
-        return next((end for begin, end in self.gaps if begin - 0.1 <= since < end), None)
-
-
-@dataclass(frozen=True, slots=True)
 class Report:
     """All clients. `worst_lag`: how long the crowd's own process was late at worst."""
 
     clients: tuple[Watched, ...]
     worst_lag: float
-    now: float
 
     @property
     def sent(self) -> int:
@@ -107,19 +85,8 @@ class Crowd:
     def report(self) -> Report:
         """How it went since `traffic`."""
         reply = self.ask("report")
-        clients = tuple(
-            Watched(
-                row["host"],
-                row["user"],
-                row["address"],
-                row["sent"],
-                row["received"],
-                tuple((begin, end) for begin, end in row["gaps"]),
-                row["ended"],
-            )
-            for row in reply["clients"]
-        )
-        return Report(clients, reply["worst_lag"], reply["now"])
+        clients = tuple(Watched(**row) for row in reply["clients"])
+        return Report(clients, reply["worst_lag"])
 
     def leave(self) -> None:
         """All say goodbye."""
