@@ -163,7 +163,7 @@ NOW: Final = (
         number, "Fullest pool", "Share of its addresses that are leased.",
         [Query(
             'max(sum by (namespace, gateway, pool) (ferrule_pool_addresses{CHOSEN, state="leased"})'
-            " / sum by (namespace, gateway, pool) (ferrule_pool_size{CHOSEN} > 0))"
+            " / max by (namespace, gateway, pool) (ferrule_pool_size{CHOSEN} > 0))"
         )],
         "percentunit", width=4, height=4, steps=[(0, GREEN), (0.8, YELLOW), (0.9, RED)],
     ),
@@ -305,15 +305,17 @@ POOLS: Final = (
         bars, "Leased", "Share of each pool's addresses.",
         [Query("sum by (namespace, gateway, pool) "
                '(ferrule_pool_addresses{CHOSEN, state="leased"})'
-               " / sum by (namespace, gateway, pool) (ferrule_pool_size{CHOSEN} > 0)",
+               " / max by (namespace, gateway, pool) (ferrule_pool_size{CHOSEN} > 0)",
                "{{namespace}}/{{gateway}}: {{pool}}")],
         "percentunit", width=12, at_once=True,
         steps=[(0, GREEN), (0.8, YELLOW), (0.9, RED)], adapt=lambda panel: panel.min(0).max(1),
     ),
     Panel(
         lines, "Free addresses", "What is left of each pool.",
-        [Query("sum by (namespace, gateway, pool) "
-               '(ferrule_pool_addresses{CHOSEN, state="free"})',
+        # Pods share the pools: each counts as leased what its own sessions have.
+        [Query("max by (namespace, gateway, pool) (sum by (namespace, gateway, pod, pool) "
+               "(ferrule_pool_addresses{CHOSEN})) - sum by (namespace, gateway, pool) "
+               '(ferrule_pool_addresses{CHOSEN, state="leased"})',
                "{{namespace}}/{{gateway}}: {{pool}}")],
         "none", width=12,
     ),

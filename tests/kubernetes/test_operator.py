@@ -91,9 +91,17 @@ def stage(api: Api, controllers: ControlPlane, namespace: str, tmp_path: Path) -
         operating(account.kubeconfig, tmp_path, NAMESPACE=namespace) as operator,
         Kubelet(api, namespace) as kubelet,
     ):
+        mark = api.audit.mark()
         yield Stage(api, namespace, operator, kubelet)
     account.close()
     finalized(api, namespace)
+    assert refused(api, namespace, mark) == []
+
+
+def refused(api: Api, namespace: str, mark: int) -> list[str]:
+    """What the operator was not allowed to do, and tried."""
+    requests = api.audit.requests(mark, user=f"{ACCOUNT}{namespace}:ferrule")
+    return [str(request) for request in requests if request.code == 403]
 
 
 def finalized(api: Api, namespace: str) -> None:

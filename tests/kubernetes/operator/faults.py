@@ -19,10 +19,16 @@ from aiohttp import web
 
 from tests.kubernetes.cluster.network import free_port
 
-REASONS = {409: "Conflict", 410: "Expired", 429: "TooManyRequests", 500: "InternalError"}
+REASONS = {
+    404: "NotFound",
+    409: "Conflict",
+    410: "Expired",
+    429: "TooManyRequests",
+    500: "InternalError",
+}
 # To which requests an API server may say so.
 _ALL = frozenset({"GET", "POST", "PATCH", "PUT", "DELETE"})
-METHODS = {409: _ALL - {"GET"}, 410: frozenset({"GET"}), 429: _ALL, 500: _ALL}
+METHODS = {404: _ALL - {"GET"}, 409: _ALL - {"GET"}, 410: frozenset({"GET"}), 429: _ALL, 500: _ALL}
 
 
 class Faults:

@@ -8,6 +8,7 @@ import base64
 import itertools
 import json
 import threading
+import time
 from concurrent.futures import Future
 from types import TracebackType
 from typing import Any
@@ -17,6 +18,7 @@ from ferrule.core.secret import Secret
 from ferrule.runtime.config import Config
 from ferrule.runtime.config_problems import ConfigError
 from ferrule.runtime.remote import serve_remote
+from ferrule_operator.conditions import time_text
 from ferrule_operator.names import REMOTE_PORT
 from ferrule_operator.rendering import load_bundles
 from ferrule_operator.reports import revisions_of
@@ -34,6 +36,8 @@ class Concentrator:
         self.taken: list[float] = []
         self.sessions: dict[str, int] = {}
         self.connected: dict[str, float] = {}
+        self.store: dict[str, Any] = {"type": self.config.gateway.store.type, "up": True, "why": ""}
+        self.members: list[str] = []
 
     def remote_status(self) -> dict[str, Any]:
         return {
@@ -44,6 +48,8 @@ class Concentrator:
             "pool_free": 100,
             "users": self.sessions,
             "connected": self.connected,
+            "store": self.store,
+            "members": self.members,
         }
 
     async def configure(self, files: dict[str, str]) -> str:
@@ -137,7 +143,8 @@ class Kubelet:
             "podIPs": [{"ip": address}] if address else [],
             "hostIP": "192.0.2.1",
             "conditions": [
-                {"type": kind, "status": truth} for kind in ("Ready", "ContainersReady")
+                {"type": kind, "status": truth, "lastTransitionTime": time_text(time.time())}
+                for kind in ("Ready", "ContainersReady")
             ],
             "containerStatuses": [_container("concentrator", ready, state if ready else waiting)],
         }
