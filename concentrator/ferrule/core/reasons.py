@@ -156,6 +156,7 @@ class Reason(StrEnum):
     FENCED = "fenced"
     NOT_SERVING = "not_serving"
     SEQUENCE_UNRESERVED = "sequence_unreserved"
+    IMAGE_MALFORMED = "image_malformed"
     INTERNAL_ERROR = "internal_error"
 
 
@@ -729,6 +730,11 @@ REASONS: Final[Mapping[Reason, Info]] = MappingProxyType(
             S.SESSION,
             "sequence numbers can't be reserved while the store is away, and the last ones are used",
             remedy="look after Valkey; the client negotiates new keys meanwhile",
+        ),
+        Reason.IMAGE_MALFORMED: Info(
+            S.SESSION,
+            "a client's check-point that does not parse: the client has to connect anew",
+            remedy="members of versions that are too far apart; upgrade one version at a time",
         ),
         Reason.INTERNAL_ERROR: Info(
             S.SESSION,

@@ -15,8 +15,10 @@ from ferrule.accounts.admission import Check
 from ferrule.core.credentials import Accepted, Denied, Verdict
 from ferrule.core.deadlines import Deadline, Deadlines
 from ferrule.core.reasons import Reason
+from ferrule.core.secret import Secret
 from ferrule.dataplane.interface import Policy, SessionSpec
 from ferrule.gateway import effects as g
+from ferrule.gateway.image import CallImage, PlaceImage, StageImage
 from ferrule.gateway.settings import SessionKey, Site
 from ferrule.ppp import effects as p
 from ferrule.ppp.link import Link
@@ -284,18 +286,7 @@ class Call:
 
     def _on_network_up(self, up: p.NetworkUp, now: float) -> list[g.GatewayEffect]:
         settings, facts = self._site.settings, self.facts
-        self.bound = True
-        self.policy = self._resolve_policy()
-        spec = SessionSpec(
-            *self.key,
-            address=up.peer.packed,
-            mtu=min(self.inner_mtu, up.mru),
-            policy=self.policy,
-            compress_protocol=up.compress_protocol,
-            compress_address=up.compress_address,
-            clamp_mss=settings.clamp_mss,
-        )
-        effects: list[g.GatewayEffect] = [g.BindSession(spec)]
+        effects: list[g.GatewayEffect] = [self._bind(up)]
         if facts.up_at is not None:  # IPCP was renegotiated
             facts.address = up.peer
             return effects
@@ -312,6 +303,83 @@ class Call:
             g.StageDone("total", now - facts.started),
             g.SessionUp(facts),
         ]
+
+    def _bind(self, up: p.NetworkUp) -> g.BindSession:
+        self.bound = True
+        self.policy = self._resolve_policy()
+        spec = SessionSpec(
+            *self.key,
+            address=up.peer.packed,
+            mtu=min(self.inner_mtu, up.mru),
+            policy=self.policy,
+            compress_protocol=up.compress_protocol,
+            compress_address=up.compress_address,
+            clamp_mss=self._site.settings.clamp_mss,
+        )
+        return g.BindSession(spec)
+
+    # --- to another process and back
+
+    def export(self, ns: int, octets_up: int, octets_down: int) -> CallImage:
+        """`ns` and the octets are the plane's. An open question is left behind: without an open
+        IPCP, PPP begins anew, and asks it again."""
+        offset, facts, place = self._site.wall_offset, self.facts, self.place
+        digests = self._site.accounts.digests(self.key)
+        return CallImage(
+            tunnel=self.key.tunnel,
+            session=self.key.session,
+            inner_mtu=self.inner_mtu,
+            username=facts.username,
+            auth_method=facts.auth_method,
+            phase2_suite=facts.phase2_suite,
+            client_name=facts.client_name,
+            started=facts.started + offset,
+            up_at=None if facts.up_at is None else facts.up_at + offset,
+            address=facts.address,
+            place=None
+            if place is None
+            else PlaceImage(
+                place.username,
+                place.source,
+                place.since + offset,
+                place.address,
+                tuple(Secret(digest) for digest in digests),
+            ),
+            link=self._link.export(offset) if self.bound else None,
+            ns=ns,
+            octets_up=octets_up,
+            octets_down=octets_down,
+            stages=tuple(StageImage(*stage) for stage in facts.stages.items()),
+        )
+
+    def restore(self, image: CallImage, now: float) -> list[g.GatewayEffect]:
+        """Go on where another process stood. The accounts are told, and not asked: who has a place
+        keeps it, and `Accounts.stale` says who must go."""
+        offset, facts, place = self._site.wall_offset, self.facts, image.place
+        facts.username, facts.auth_method = image.username, image.auth_method
+        facts.address = image.address
+        facts.up_at = None if image.up_at is None else image.up_at - offset
+        if place is not None:
+            since = place.since - offset
+            self.place = Place(place.username, place.source, since, place.address)
+            self._site.accounts.adopt(
+                self.key,
+                place.username,
+                place.source,
+                facts.identity,
+                place.address,
+                since,
+                [digest.reveal() for digest in place.digests],
+            )
+        settings = self._site.settings
+        if facts.up_at is not None:
+            if settings.session_timeout:
+                self._timers.set("session_timeout", facts.up_at + settings.session_timeout)
+            self._set_valid_until()
+        if image.link is None or place is None:
+            return self.start(now)
+        self._timers.set("activity", now + settings.activity_seconds)
+        return [self._bind(self._link.restore(image.link, offset, now))]
 
     # --- life signs and policy
 

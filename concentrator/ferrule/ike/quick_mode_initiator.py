@@ -173,7 +173,7 @@ def start(turn: Turn, sa: IsakmpSa, wish: Wish) -> None:
         sa, ExchangeType.QUICK_MODE, message_id, PayloadType.HASH, body, exchange_iv(sa, message_id)
     )
     quick.last_sent = message
-    sa.quick_ids.add(message_id)
+    sa.quick_ids[message_id] = None
     sa.quick_modes[message_id] = quick
     turn.send(quick.path, message)
     turn.table.arm_quick_mode(sa, quick, turn.now + RETRANSMIT_SECONDS[0])

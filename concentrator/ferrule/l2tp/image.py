@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from ferrule.core.ids import SessionId, TunnelId
-from ferrule.l2tp.session import SessionState
+from ferrule.l2tp.session import Session, SessionState
 from ferrule.l2tp.tunnel_states import Role, TunnelState
 
 
@@ -63,3 +63,34 @@ class TunnelImage:
     request: bytes
     calls_placed: int
     sessions: tuple[SessionImage, ...]
+
+
+def session_image(session: Session, offset: float) -> SessionImage:
+    """`offset` makes Unix time of the machine's clock."""
+    until = session.setup_until
+    return SessionImage(
+        session.session,
+        session.peer_session,
+        session.state,
+        session.since + offset,
+        session.sequencing,
+        session.call_serial_number,
+        None if until is None else until + offset,
+    )
+
+
+def session_of(
+    image: SessionImage, tunnel: TunnelId, peer_tunnel: TunnelId, offset: float
+) -> Session:
+    until = image.setup_until
+    return Session(
+        tunnel,
+        image.session,
+        peer_tunnel,
+        image.call_serial_number,
+        image.since - offset,
+        state=image.state,
+        peer_session=image.peer_session,
+        sequencing=image.sequencing,
+        setup_until=None if until is None else until - offset,
+    )
