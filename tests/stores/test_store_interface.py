@@ -361,8 +361,26 @@ async def test_the_older_session_keeps_the_address(store: Store) -> None:
     assert await store.renew([older]) == Renewal()
     await store.release("old")
     assert await store.renew([younger]) == Renewal()
-    assert await store.renew([older]) == Renewal(displaced=(Replaced("young", "a-0"),))
+    oldest = lease("oldest", FIRST, since_ms=500)
+    assert await store.renew([oldest]) == Renewal(displaced=(Replaced("young", "a-0"),))
     assert await store.renew([younger]) == Renewal(lost=("young",))
+
+
+async def test_what_is_over_does_not_come_back_by_a_late_renewal(store: Store) -> None:
+    await found(store, A)
+    address = await granted(store, "s1", limit=1)
+    late = lease("s1", address)
+    assert await store.renew([late]) == Renewal()
+    await store.release("s1")
+    assert await store.renew([late]) == Renewal(lost=("s1",))
+    assert await granted(store, "s2", limit=1) == address
+    replaced = Granted(address, (Replaced("s2", "a-0"),))  # who may not hear it
+    assert await store.admit(request("s3", limit=1)) == replaced
+    two, three = lease("s2", address, since_ms=1), lease("s3", address)
+    assert await store.renew([two, three]) == Renewal(lost=("s2",))
+    replaced = Granted(address, (Replaced("s3", "a-0"),))
+    assert await store.admit(request("s2", limit=1)) == replaced  # to ask anew is something else
+    assert await store.renew([two, three]) == Renewal(lost=("s3",))
 
 
 async def test_renewed_leases_count(store: Store) -> None:

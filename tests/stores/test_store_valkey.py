@@ -20,7 +20,8 @@ from cryptography.x509.oid import NameOID
 from ferrule.cluster.members import Record
 from ferrule.cluster.sealing import BlobKind, Context, Sealer, pseudonym
 from ferrule.core.secret import Secret
-from ferrule.store.interface import Claim, Granted, Put, PutResult, Store, StoreAway
+from ferrule.store import valkey
+from ferrule.store.interface import Claim, Granted, Put, PutResult, Refused, Store, StoreAway
 from ferrule.store.valkey import ValkeySettings, ValkeyStore
 from ferrule.store.valkey_url import parse_url
 from support.store import FIRST, found, lease, request, who
@@ -147,6 +148,30 @@ async def test_what_does_not_parse_is_no_reason_to_fall_over(server: ValkeyServe
         server.command("SET", "{ferrule:odd}:leases", "not a hash")
         with pytest.raises(StoreAway, match="WRONGTYPE"):
             await store.renew([lease("s", FIRST)])
+
+
+async def test_a_member_that_is_cut_off_keeps_its_leases_and_a_dead_one_does_not(
+    server: ValkeyServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(valkey, "_TIMES", (200, 60_000, 60_000))
+    monkeypatch.setattr(valkey, "LEASE_MS", 200)
+    dead = who("a-2", 8)
+    async with opened(server.url, "partition") as store, asyncio.timeout(20):
+        await found(store, A, B)
+        ranges = ((FIRST, FIRST + 1),)
+        for user, owner in (("bob", B), ("eve", dead)):
+            admission = await store.admit(request(user, user, owner=str(owner), ranges=ranges))
+            assert isinstance(admission, Granted)
+        # As soon as eve's is free it is given away; bob's is not, however long it takes.
+        while not isinstance(await store.admit(request("s", "joe", ranges=ranges)), Granted):
+            await store.restored(A)
+        again = await store.admit(request("bob", "bob", owner=str(B), ranges=ranges))
+        assert again == Granted(FIRST)
+        # Once its owner has said what it has, and this was not in it, it is free too.
+        full = request("t", "max", ranges=((FIRST, FIRST),))
+        assert isinstance(await store.admit(full), Refused)
+        while not isinstance(await store.admit(full), Granted):
+            await store.restored(B)
 
 
 # --- who may talk to it ------------------------------------------------------------------------

@@ -3,13 +3,15 @@
 Addresses are chosen as `accounts.pools` does: by the client's wish, by what the user had last, else
 one that was never used, else the one released longest ago. A lease that is not renewed expires,
 but not when nobody could renew it: after a pause in which nothing was asked (the store was stopped,
-or its clock jumped) everybody gets time to come back first. Times are Unix milliseconds.
+or its clock jumped) everybody gets time to come back first, and an owner that is known to live and
+not heard keeps what it has. What is over does not come back: a renewal may arrive late, and who
+was replaced may not have heard it. Times are Unix milliseconds.
 """
 
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Iterable, Sequence
+from collections.abc import Container, Iterable, Sequence
 from dataclasses import replace
 from ipaddress import IPv4Address
 from typing import Final
@@ -18,6 +20,7 @@ from ferrule.accounts.users import OnLimit
 from ferrule.core.reasons import Reason
 from ferrule.store.interface import (
     LEASE_SECONDS,
+    OVER_SECONDS,
     Admission,
     Granted,
     Lease,
@@ -30,6 +33,7 @@ from ferrule.store.snapshot import LeaseImage
 
 LEASE_MS: Final = int(LEASE_SECONDS * 1000)
 GAP_MS: Final = LEASE_MS // 2  # without a question: leases could not be renewed
+OVER_MS: Final = int(OVER_SECONDS * 1000)
 REAPED_MAX: Final = 100  # at once
 
 
@@ -43,13 +47,17 @@ class LeaseBook:
         self._expiry: OrderedDict[str, int] = OrderedDict()  # soonest first
         self._released: OrderedDict[int, None] = OrderedDict()  # longest ago first
         self._cursors: dict[tuple[int, int], int] = {}
+        self._over: OrderedDict[str, int] = OrderedDict()  # soonest forgotten first
         self._last_address: dict[str, int] = {}
         self._last_user: dict[int, str] = {}
         self._asked_ms: int | None = None
         self._quiet_until_ms = 0
 
-    def admit(self, request: LeaseRequest, now_ms: int) -> Admission:
-        self._reap(now_ms)
+    def admit(
+        self, request: LeaseRequest, now_ms: int, silent: Container[str] = frozenset()
+    ) -> Admission:
+        """`silent` are owners that live, and could not renew for LEASE_MS."""
+        self._reap(now_ms, silent)
         held = self.leases.get(request.session)
         if (
             held is not None
@@ -58,7 +66,7 @@ class LeaseBook:
         ):
             self._extend(held.session, now_ms)
             return Granted(held.address)
-        self.release(request.session, now_ms)
+        self._remove(request.session)
         replaced = self._make_room(request)
         if isinstance(replaced, Reason):
             return Refused(replaced)
@@ -67,7 +75,8 @@ class LeaseBook:
             return Refused(address)
         out = tuple(Replaced(stale, self.leases[stale].owner) for stale in replaced)
         for stale in replaced:
-            self._remove(stale)
+            self._end(stale, now_ms)
+        self._over.pop(request.session, None)
         self._take(_lease(request, address), now_ms)
         return Granted(IPv4Address(address), out)
 
@@ -76,6 +85,9 @@ class LeaseBook:
         lost: list[str] = []
         displaced: list[Replaced] = []
         for lease in leases:
+            if lease.session in self._over:
+                lost.append(lease.session)
+                continue
             other = self._holders.get(int(lease.address))
             if other is not None and other != lease.session:
                 holder = self.leases[other]
@@ -84,7 +96,7 @@ class LeaseBook:
                     self._remove(lease.session)
                     continue
                 displaced.append(Replaced(other, holder.owner))
-                self._remove(other)
+                self._end(other, now_ms)
             known = self.leases.get(lease.session)
             if known is not None and (known.address, known.user) == (lease.address, lease.user):
                 self.leases[lease.session] = replace(known, owner=lease.owner)
@@ -96,7 +108,7 @@ class LeaseBook:
 
     def release(self, session: str, now_ms: int) -> None:
         self._note_time(now_ms)
-        self._remove(session)
+        self._end(session, now_ms)
 
     def dump(self) -> LeaseImage:
         """What a file keeps."""
@@ -187,6 +199,12 @@ class LeaseBook:
         self._last_address[lease.user] = address
         self._last_user[address] = lease.user
 
+    def _end(self, session: str, now_ms: int) -> None:
+        """Whoever renews it from now on is told so."""
+        self._remove(session)
+        self._over[session] = now_ms + OVER_MS
+        self._over.move_to_end(session)
+
     def _remove(self, session: str) -> None:
         lease = self.leases.pop(session, None)
         if lease is None:
@@ -204,8 +222,10 @@ class LeaseBook:
         if self._asked_ms is not None and now_ms - self._asked_ms > GAP_MS:
             self._quiet_until_ms = now_ms + LEASE_MS
         self._asked_ms = now_ms
+        while self._over and next(iter(self._over.values())) <= now_ms:
+            self._over.popitem(last=False)
 
-    def _reap(self, now_ms: int) -> None:
+    def _reap(self, now_ms: int, silent: Container[str]) -> None:
         self._note_time(now_ms)
         if now_ms < self._quiet_until_ms:
             return
@@ -213,7 +233,10 @@ class LeaseBook:
             session = next(iter(self._expiry), None)
             if session is None or self._expiry[session] > now_ms:
                 break
-            self._remove(session)
+            if self.leases[session].owner in silent:
+                self._extend(session, now_ms)
+            else:
+                self._remove(session)
 
     def _extend(self, session: str, now_ms: int) -> None:
         self._expiry[session] = now_ms + LEASE_MS

@@ -31,7 +31,7 @@ from ferrule.store.interface import (
     Renewal,
     StoreAway,
 )
-from ferrule.store.leases import LeaseBook
+from ferrule.store.leases import LEASE_MS, LeaseBook
 from ferrule.store.snapshot import Image, read_snapshot, write_snapshot
 
 FLUSH_SECONDS: Final = 1.0
@@ -127,6 +127,7 @@ class MemoryStore:
         self.members = MemberBook()
         self.checkpoints = CheckpointBook()
         self.leases = LeaseBook()
+        self._said_all_ms: dict[Identity, int] = {}  # when a member had renewed all that it has
         self.problem = ""
         self._entries: dict[str, tuple[float, bytes]] = {}
         self._clock = clock
@@ -192,13 +193,19 @@ class MemoryStore:
         if not self.members.ready:
             return Refused(Reason.STORE_AWAY)
         self._changed.set()
-        return self.leases.admit(request, self._now_ms())
+        now_ms = self._now_ms()
+        said = self._said_all_ms
+        silent = {str(who) for who in self.members.records if said.get(who, 0) + LEASE_MS <= now_ms}
+        return self.leases.admit(request, now_ms, silent)
 
     async def renew(self, leases: Sequence[Lease]) -> Renewal:
         self._changed.set()
         return self.leases.renew(leases, self._now_ms())
 
     async def restored(self, member: Identity) -> bool:
+        said, listed = self._said_all_ms, self.members.records
+        self._said_all_ms = {who: at for who, at in said.items() if who in listed}
+        self._said_all_ms[member] = self._now_ms()
         return self.members.restored(member)
 
     async def release(self, session: str) -> None:

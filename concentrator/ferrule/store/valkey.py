@@ -55,12 +55,13 @@ from ferrule.store.interface import (
     Replaced,
     StoreAway,
 )
-from ferrule.store.leases import GAP_MS, LEASE_MS, REAPED_MAX
+from ferrule.store.leases import GAP_MS, LEASE_MS, OVER_MS, REAPED_MAX
 from ferrule.store.valkey_url import Target, Topology
 
 CONNECTIONS_MAX: Final = 16
 TIMEOUT_SECONDS: Final = 2.0
 RENEWED_AT_ONCE: Final = 200  # a script holds everybody else up
+_TIMES: Final = (LEASE_MS, GAP_MS, OVER_MS)
 FAILURES: Final = (ValkeyError, ValkeyClusterException, OSError, TimeoutError)
 
 Argument: TypeAlias = bytes | str | int
@@ -101,6 +102,9 @@ class ValkeyStore:
             "clock",
             "epoch",
             "unrestored",
+            "over",
+            "records",
+            "said-all",
         )
         self._directory = self._keys("directory", "directory-expiry")
 
@@ -185,7 +189,7 @@ class ValkeyStore:
             "requested": _number(request.requested),
             "ranges": [[int(first), int(last)] for first, last in request.ranges],
         }
-        arguments = (LEASE_MS, GAP_MS, REAPED_MAX, json.dumps(asked))
+        arguments = (*_TIMES, REAPED_MAX, json.dumps(asked))
         answer = await self._script(scripts.ADMIT, self._book, arguments)
         verdict, first, *rest = (field.decode() for field in answer)
         if verdict == "refused":
@@ -197,18 +201,18 @@ class ValkeyStore:
         displaced: list[Replaced] = []
         for at in range(0, len(leases), RENEWED_AT_ONCE):
             some = [_plain(lease) for lease in leases[at : at + RENEWED_AT_ONCE]]
-            arguments = (LEASE_MS, GAP_MS, json.dumps(some))
+            arguments = (*_TIMES, json.dumps(some))
             answer = await self._script(scripts.RENEW, self._book, arguments)
             lost += [session.decode() for session in answer[0]]
             displaced += _replaced([field.decode() for field in answer[1]])
         return Renewal(tuple(lost), tuple(displaced))
 
     async def restored(self, member: Identity) -> bool:
-        keys = self._keys("epoch", "unrestored")
-        return bool(await self._script(scripts.RESTORED, keys, (str(member),)))
+        keys = self._keys("epoch", "unrestored", "said-all")
+        return bool(await self._script(scripts.RESTORED, keys, (str(member), LEASE_MS)))
 
     async def release(self, session: str) -> None:
-        await self._script(scripts.RELEASE, self._book, (LEASE_MS, GAP_MS, session))
+        await self._script(scripts.RELEASE, self._book, (*_TIMES, session))
 
     # --- directory --------------------------------------------------------------------------
 

@@ -68,8 +68,12 @@ return view(1)
 """
 )
 
-# KEYS: epoch, unrestored. ARGV: identity.
+# KEYS: epoch, unrestored, when members said so. ARGV: identity, lease ms.
 RESTORED: Final = """
+local parts = redis.call('TIME')
+local now = parts[1] * 1000 + math.floor(parts[2] / 1000)
+redis.call('ZADD', KEYS[3], now, ARGV[1])
+redis.call('ZREMRANGEBYSCORE', KEYS[3], '-inf', now - 10 * ARGV[2])
 redis.call('SREM', KEYS[2], ARGV[1])
 if redis.call('EXISTS', KEYS[1]) == 1 and redis.call('SCARD', KEYS[2]) == 0 then return 1 end
 return 0
@@ -107,13 +111,14 @@ return 'done'
 """
 
 # KEYS of all scripts from here on: leases, holders, users, expiry, released, cursors,
-# last address, last user, clock, epoch, unrestored.
+# last address, last user, clock, epoch, unrestored, over, records, when members had renewed all.
 _BOOK: Final = """
 local LEASES, HOLDERS, USERS, EXPIRY, RELEASED, CURSORS = unpack(KEYS, 1, 6)
 local LAST_ADDRESS, LAST_USER, CLOCK, EPOCH, UNRESTORED = unpack(KEYS, 7, 11)
+local OVER, RECORDS, SAID_ALL = unpack(KEYS, 12, 14)
 local parts = redis.call('TIME')
 local now = parts[1] * 1000 + math.floor(parts[2] / 1000)
-local lease_ms, gap_ms = tonumber(ARGV[1]), tonumber(ARGV[2])
+local lease_ms, gap_ms, over_ms = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3])
 
 local function lease_of(session)
   local found = redis.call('HGET', LEASES, session)
@@ -129,6 +134,7 @@ local function note_time()
   local asked = tonumber(redis.call('HGET', CLOCK, 'asked') or now)
   if now - asked > gap_ms then redis.call('HSET', CLOCK, 'quiet_until', now + lease_ms) end
   redis.call('HSET', CLOCK, 'asked', now)
+  redis.call('ZREMRANGEBYSCORE', OVER, '-inf', now)
 end
 
 local function extend(session) redis.call('ZADD', EXPIRY, now + lease_ms, session) end
@@ -149,6 +155,11 @@ local function remove(session)
   else
     redis.call('HDEL', USERS, lease.user)
   end
+end
+
+local function finish(session)
+  remove(session)
+  redis.call('ZADD', OVER, now + over_ms, session)
 end
 
 local function take(lease)
@@ -175,7 +186,7 @@ local function take(lease)
 end
 """
 
-# ARGV: lease ms, gap ms, the most to reap at once, the request as JSON.
+# ARGV: lease ms, gap ms, over ms, the most to reap at once, the request as JSON.
 ADMIT: Final = (
     _BOOK
     + """
@@ -184,11 +195,19 @@ if redis.call('EXISTS', EPOCH) == 0 or redis.call('SCARD', UNRESTORED) > 0 then
 end
 note_time()
 if now >= tonumber(redis.call('HGET', CLOCK, 'quiet_until') or 0) then
-  local over = redis.call('ZRANGEBYSCORE', EXPIRY, '-inf', now, 'LIMIT', 0, ARGV[3])
-  for _, session in ipairs(over) do remove(session) end
+  local late = redis.call('ZRANGEBYSCORE', EXPIRY, '-inf', now, 'LIMIT', 0, ARGV[4])
+  for _, session in ipairs(late) do
+    local owner = lease_of(session).owner
+    local said = tonumber(redis.call('ZSCORE', SAID_ALL, owner) or 0)
+    if redis.call('HEXISTS', RECORDS, owner) == 1 and said + lease_ms <= now then
+      extend(session)
+    else
+      remove(session)
+    end
+  end
 end
 
-local request = cjson.decode(ARGV[4])
+local request = cjson.decode(ARGV[5])
 local held = lease_of(request.session)
 if held and held.user == request.user
     and (request.static == '' or request.static == held.address) then
@@ -281,22 +300,26 @@ for _, session in ipairs(replaced) do
   out[#out + 1] = session
   out[#out + 1] = lease_of(session).owner
 end
-for _, session in ipairs(replaced) do remove(session) end
+for _, session in ipairs(replaced) do finish(session) end
+redis.call('ZREM', OVER, request.session)
 take({session = request.session, user = request.user, device = request.device,
       since_ms = request.since_ms, owner = request.owner, address = address})
 return out
 """
 )
 
-# ARGV: lease ms, gap ms, the leases as a JSON list. Returns two lists: lost, displaced.
+# ARGV: lease ms, gap ms, over ms, the leases as a JSON list. Returns two lists: lost, displaced.
 RENEW: Final = (
     _BOOK
     + """
 note_time()
 local lost, displaced = {}, {}
-for _, lease in ipairs(cjson.decode(ARGV[3])) do
+for _, lease in ipairs(cjson.decode(ARGV[4])) do
   local wins, other = true, redis.call('HGET', HOLDERS, lease.address)
-  if other and other ~= lease.session then
+  if redis.call('ZSCORE', OVER, lease.session) then
+    wins = false
+    lost[#lost + 1] = lease.session
+  elseif other and other ~= lease.session then
     local holder = lease_of(other)
     if holder.since_ms < lease.since_ms
         or (holder.since_ms == lease.since_ms and other < lease.session) then
@@ -306,7 +329,7 @@ for _, lease in ipairs(cjson.decode(ARGV[3])) do
     else
       displaced[#displaced + 1] = other
       displaced[#displaced + 1] = holder.owner
-      remove(other)
+      finish(other)
     end
   end
   if wins then
@@ -325,12 +348,12 @@ return {lost, displaced}
 """
 )
 
-# ARGV: lease ms, gap ms, session.
+# ARGV: lease ms, gap ms, over ms, session.
 RELEASE: Final = (
     _BOOK
     + """
 note_time()
-remove(ARGV[3])
+finish(ARGV[4])
 return 1
 """
 )
