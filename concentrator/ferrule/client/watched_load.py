@@ -95,6 +95,14 @@ class WatchedLoad(Load):
             watched.last = now
             watched.gaps = []
 
+    async def settle(self, seconds: float = 0.5) -> list[Watched]:
+        """Send no more, wait for the last answers, and report."""
+        rows = self.report()  # silences that go on, before nothing is sent any more
+        self._rate = 0.0
+        await asyncio.sleep(seconds)
+        received = {row.host: row.received for row in self.report()}
+        return [replace(row, received=received[row.host]) for row in rows]
+
     async def ping(self, destination: IPv4Address) -> None:
         """Spread evenly over clients and time, until cancelled."""
         due, before, at = 0.0, _now(), 0

@@ -18,6 +18,7 @@ COMMANDS = {
     "check-config",
     "hash-password",
     "demo",
+    "demo-cluster",
 }
 
 
