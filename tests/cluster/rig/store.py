@@ -69,7 +69,7 @@ class StoreServer:
         argv = [
             *(self._program, "--port", str(port), "--bind", "0.0.0.0", "--dir", str(folder)),
             *("--protected-mode", "no", "--save", "", "--appendonly", "no"),
-            *("--rdbcompression", "no", "--daemonize", "no", *options),
+            *("--rdbcompression", "no", "--repl-diskless-sync-delay", "0", *options),
         ]
         self._launch(port, argv)
 
@@ -119,8 +119,8 @@ class StoreServer:
         )
         time.sleep(1.0)  # an interpreter's start
         self._laboratory.store.nft(
-            "table ip slow { chain in { type nat hook prerouting priority dstnat;\n"
-            f"tcp dport {PORT} redirect to :{_SLOW_PORT}\n}} }}\n"
+            "table ip slow {\nchain in { type nat hook prerouting priority dstnat;\n"
+            f"tcp dport {PORT} redirect to :{_SLOW_PORT}\n}}\n}}\n"
         )
         try:
             self.cut()
@@ -148,6 +148,10 @@ class StoreServer:
             )
         )
         self._launch(_SENTINEL_PORT, [self._program, str(settings), "--sentinel"])
+        end = time.monotonic() + _START_SECONDS
+        while b"master_link_status:up" not in self.command("INFO", "replication", port=_OTHER_PORT):
+            assert time.monotonic() < end, "the replica does not follow"
+            time.sleep(0.05)
 
     # --- asking it
 
