@@ -101,7 +101,7 @@ def stage(api: Api, controllers: ControlPlane, namespace: str, tmp_path: Path) -
 def refused(api: Api, namespace: str, mark: int) -> list[str]:
     """What the operator was not allowed to do, and tried."""
     requests = api.audit.requests(mark, user=f"{ACCOUNT}{namespace}:ferrule")
-    return [str(request) for request in requests if request.code == 403]
+    return [str(request) for request in requests if request.forbidden]
 
 
 def finalized(api: Api, namespace: str) -> None:

@@ -217,7 +217,7 @@ def test_the_uninstaller_s_role_is_what_it_uses(
     install_rights(api, namespace).close()  # and the definitions
     rendered = api.helm(
         "template", "ferrule", str(CHART), "--namespace", namespace,
-        "--set=uninstall.gatewaysFirst=true",
+        "--set=crds.keep=false,operator.watch.scope=Namespaces",
     )  # fmt: skip
     hooks = [
         item
@@ -227,9 +227,6 @@ def test_the_uninstaller_s_role_is_what_it_uses(
     (job,) = [item for item in hooks if item["kind"] == "Job"]
     api.apply(*[item for item in hooks if item is not job], manager="chart", force=True)
     api.apply(gateway(), user("alice"), namespace=namespace)
-    for kind, name in (("vpngw", "office"), ("vpnu", "alice")):
-        label = "app.kubernetes.io/managed-by=Helm", "app.kubernetes.io/instance=ferrule"
-        api.kubectl("label", kind, name, *label, "-n", namespace)
     account = api.as_service_account(namespace, "ferrule-uninstall")
     mark = api.audit.mark()
     (container,) = job["spec"]["template"]["spec"]["containers"]

@@ -44,6 +44,7 @@ class Request:
     namespace: str
     name: str
     code: int
+    forbidden: bool = False  # by RBAC; an admission plugin's refusal is 403 as well
 
     def __str__(self) -> str:
         kind = "/".join(part for part in (self.group, self.resource, self.subresource) if part)
@@ -86,9 +87,11 @@ def _parse(event: dict[str, object]) -> Request:
     target = event.get("objectRef") or {}
     user = event.get("user") or {}
     status = event.get("responseStatus") or {}
+    notes = event.get("annotations") or {}
     assert isinstance(target, dict)
     assert isinstance(user, dict)
     assert isinstance(status, dict)
+    assert isinstance(notes, dict)
     return Request(
         user=user.get("username", ""),
         agent=str(event.get("userAgent", "")),
@@ -99,4 +102,5 @@ def _parse(event: dict[str, object]) -> Request:
         namespace=target.get("namespace", ""),
         name=target.get("name", ""),
         code=status.get("code", 0),
+        forbidden=notes.get("authorization.k8s.io/decision") == "forbid",
     )
