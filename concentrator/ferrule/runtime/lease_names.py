@@ -72,12 +72,12 @@ class LeaseNames:
 
     def find(self, name: str) -> SessionKey | None:
         """The session of ours that has this name."""
-        uid = name.partition("/")[0]
-        for client in self._gateway.clients.values():
-            if client.uid == uid:
-                for tunnel, session in client.calls:
-                    if session_name(uid, tunnel, session) == name:
-                        return SessionKey(client.id, tunnel, session)
+        client = self._gateway.client_named(name.partition("/")[0])
+        if client is None:
+            return None
+        for tunnel, session in client.calls:
+            if session_name(client.uid, tunnel, session) == name:
+                return SessionKey(client.id, tunnel, session)
         return None
 
     def calls(self, client: Client) -> Iterator[tuple[SessionKey, Call]]:

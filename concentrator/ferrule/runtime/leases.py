@@ -90,10 +90,11 @@ class _Answer:
 
 class StoreLeases:
     """Answers the gateway's questions of admission from `store`. Put it into `Driver.leases`, and
-    let `run` run until `close`. `identity` is who we are now; it may change.
+    let `run` run until `close`. `identity` is who we are now; it may change. Nothing is renewed
+    while we may not serve: our sessions may be another member's by then.
 
     Call `adopted` after a client came from another member, `renew_soon` when the epoch changed, and
-    `end` when another member says that a session must.
+    `end` when another member says that a session must. Clients that moved away need no word.
     """
 
     def __init__(
@@ -106,6 +107,8 @@ class StoreLeases:
         command: Command,
         end_elsewhere: EndElsewhere,
         report: Bugs,
+        loop: asyncio.AbstractEventLoop,
+        may_serve: Callable[[], bool] = lambda: True,
     ) -> None:
         self.store_away = False  # as of the last question
         self._gateway = gateway
@@ -114,6 +117,8 @@ class StoreLeases:
         self._command = command
         self._end_elsewhere = end_elsewhere
         self._report = report
+        self._loop = loop
+        self._may_serve = may_serve
         self._names = LeaseNames(gateway, names_key, identity)
         self._tasks: set[asyncio.Task[None]] = set()
         self._releases: dict[str, None] = {}  # to be told to the store, in order
@@ -136,7 +141,7 @@ class StoreLeases:
             return conclude(self._gateway, question, Reason.UNKNOWN_USER, (), now)
         name = self._names.learn(self._gateway.clients[key.client], key)
         asked = _Asked(question, key, call, name, terms)
-        task = asyncio.get_running_loop().create_task(self._admit(asked))
+        task = self._loop.create_task(self._admit(asked))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
         return []
@@ -156,12 +161,14 @@ class StoreLeases:
     # --- what the cluster says
 
     def adopted(self, client_id: ClientId) -> None:
-        """A client with its sessions came from another member: they are ours from now on."""
-        client = self._gateway.clients.get(client_id)
+        """A client with its sessions came from another member: they are ours from now on. Those
+        end of which we have heard that they must, or whose user may not be on any more."""
+        client, site, now = self._gateway.clients.get(client_id), self._gateway.site, self._time()
         if client is not None:
             for key, call in self._names.calls(client):
                 if call.place is not None:
-                    reason = self._doomed.pop(self._names.learn(client, key), self._time())
+                    reason = self._doomed.pop(self._names.learn(client, key), now)
+                    reason = reason or site.accounts.stale_reason(key, site.wall(now))
                     if reason is not None:
                         self._close(key, reason)
         self.renew_soon()
@@ -376,6 +383,8 @@ class StoreLeases:
             leases = [lease for lease in leases if lease.session not in self._releases]
             if not leases:
                 return names
+            if not self._may_serve():
+                raise StoreAway("we may not serve")
             renewal = await self._bounded(self._store.renew(leases))
         for session in renewal.lost:
             self._end_wherever(session, self._names.owner)
@@ -445,6 +454,5 @@ class StoreLeases:
         self.store_away = False
         return answer
 
-    @staticmethod
-    def _time() -> float:
-        return asyncio.get_running_loop().time()
+    def _time(self) -> float:
+        return self._loop.time()
