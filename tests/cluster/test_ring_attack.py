@@ -62,10 +62,9 @@ def intrusion(laboratory: ClusterLaboratory) -> Iterator[RingIntruder]:
 def _shuffle(cluster: Cluster, times: int) -> None:
     """Have packets relayed: every flow enters another pod, again and again."""
     for at in range(times):
-        cluster.balancer.split(on=at % 2 == 1)
-        cluster.balancer.forget()
+        cluster.balancer.rotate(1 + at % 2)
         time.sleep(2)
-    cluster.balancer.split(on=True)
+    cluster.balancer.rotate(0)
 
 
 def test_said_twice_and_late(
@@ -138,8 +137,8 @@ def test_forged(
     rings = [RingWitness(cluster.laboratory, number) for number in range(PODS)]
     people.traffic(4)
     pinging = Pinging(alice, 0.1)
-    _shuffle(cluster, 1)
-    cluster.balancer.split(on=False)
+    cluster.balancer.rotate(1)
+    time.sleep(2)
     chance = random.Random(7)
     with intrusion(cluster.laboratory) as intruder:
         for number in range(FORGERIES):
@@ -153,7 +152,7 @@ def test_forged(
     people.traffic(0)
     for ring in rings:
         ring.close()
-    cluster.balancer.split(on=True)
+    cluster.balancer.rotate(0)
     forged = cluster.metric("ferrule_dropped_total", reason="ring_forged")
     measured.add(
         f"{FORGERIES} forgeries, {forged:.0f} counted;"

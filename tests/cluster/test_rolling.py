@@ -5,6 +5,8 @@ from __future__ import annotations
 import signal
 import time
 
+import pytest
+
 from cluster.rig.cluster import Cluster, full_or
 from cluster.rig.crowd import Crowd
 from cluster.rig.flows import Clock, Pinging, started_anew
@@ -14,11 +16,41 @@ from interop.rig.scenario import Timings, profile_of
 
 CLIENTS = full_or(60, 300)
 RATE = full_or(5, 3)  # pings a second and client
+READY_SECONDS = full_or(3, 10)  # minReadySeconds
 GRACE_SECONDS = 45  # drain.timeoutSeconds and 30, as the operator has it
 SILENCE_SECONDS = 1.0
 LOST_SHARE = 0.001
 
 
+def _restart_all(cluster: Cluster, people: Crowd, measured: Timings) -> None:
+    """As a StatefulSet does it."""
+    for pod in reversed(cluster.pods):
+        cluster.balancer.terminating(pod)
+        told = pod.terminate()
+        status = pod.await_end(GRACE_SECONDS)
+        ended = time.monotonic()
+        cluster.restart(pod)
+        measured.add(
+            f"{pod.name}: ended after {ended - told:.1f} s, served again after"
+            f" {time.monotonic() - ended:.1f} s; {people.report()}"
+        )
+        assert status in (0, -signal.SIGTERM)
+        time.sleep(READY_SECONDS)
+
+
+@pytest.fixture(params=["one version", "two versions"])
+def upgrade(request: pytest.FixtureRequest, cluster: Cluster) -> None:
+    """The second: before, all pods write check-points as the version before did."""
+    if request.param == "two versions":
+        for pod in cluster.pods:
+            pod.writes_older = True
+            pod.kill()
+        cluster.mend()
+        for pod in cluster.pods:
+            pod.writes_older = False
+
+
+@pytest.mark.usefixtures("upgrade")
 def test_rolling_restart(
     cluster: Cluster,
     alice: Client,
@@ -37,18 +69,7 @@ def test_rolling_restart(
     pingings = {client: Pinging(client, 0.1) for client in (alice, bob)}
     time.sleep(1)
     began = time.monotonic()
-    for pod in reversed(cluster.pods):
-        cluster.balancer.terminating(pod)
-        told = pod.terminate()
-        status = pod.await_end(GRACE_SECONDS)
-        ended = time.monotonic()
-        cluster.restart(pod)
-        measured.add(
-            f"{pod.name}: ended after {ended - told:.1f} s, served again after"
-            f" {time.monotonic() - ended:.1f} s; {people.report()}"
-        )
-        assert status in (0, -signal.SIGTERM)
-        time.sleep(2)
+    _restart_all(cluster, people, measured)
     ended = time.monotonic()
     for client, pinging in pingings.items():
         pings = pinging.stop()

@@ -117,11 +117,10 @@ def test_flows_that_change_their_pod(
     pinging = Pinging(alice)
     time.sleep(1)
     before = relayed(ring)
-    for split in (False, True, False):
-        cluster.balancer.split(on=split)
-        cluster.balancer.forget()
+    for by in (1, 2, 0, 1):
+        cluster.balancer.rotate(by)
         time.sleep(2)
-    cluster.balancer.split(on=True)
+    cluster.balancer.rotate(0)
     pings = pinging.stop()
     report = people.report()
     people.traffic(0)

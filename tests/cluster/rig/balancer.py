@@ -1,10 +1,10 @@
 """What a Service, kubelet and kube-proxy are to a pod: who gets new flows, and who no flows at all.
 
-nftables DNAT spreads clients over the pods. UDP 500 and 4500 of one client go to different pods on
-purpose, as may happen in any cluster: there `sessionAffinity` is each port's own. A thread probes
-the pods as the operator's readiness probe does. A pod that is told to stop gets no new flows; one
-that does not serve any more gets none, and its conntrack entries are deleted. `web`, which routes
-the pool by way of all serving pods, hears of it at the same moment.
+nftables DNAT spreads clients over the pods by address. UDP 500 and 4500 of one client go to
+different pods on purpose, as may happen in any cluster: there `sessionAffinity` is each port's own.
+A thread probes the pods as the operator's readiness probe does. A pod that is told to stop gets no
+new flows; one that does not serve any more gets none, and its conntrack entries are deleted. `web`,
+which routes the pool by way of all serving pods, hears of it at the same moment.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ class Balancer:
         self.changes: list[tuple[float, str]] = []  # monotonic time, what
         self._laboratory = laboratory
         self._endpoints = [_Endpoint(pod) for pod in pods]
-        self._split = True
+        self._turn_by = 0
         self._loaded = ""
         self._routed = ""
         self._stop = threading.Event()
@@ -67,12 +67,13 @@ class Balancer:
 
     # --- what a test says
 
-    def split(self, *, on: bool) -> None:
-        """On: by the client's address, 500 to one pod and 4500 to the next. Off: both by address
-        and port, as they come."""
+    def rotate(self, by: int = 0) -> None:
+        """Flows of 500 stay where they are, those of 4500 go to the pod `by` further than at first,
+        which was one further than 500's."""
         with self._lock:
-            self._split = on
+            self._turn_by = by
             self._sync()
+            self.forget()
 
     def terminating(self, pod: Pod, *, on: bool = True) -> None:
         """The API server was told to delete the pod: no new flows for it."""
@@ -176,13 +177,12 @@ class Balancer:
         rules = ""
         if addresses:
             count = len(addresses)
-            for port, shift in ((500, 0), (4500, 1)):
+            for port, shift in ((500, 0), (4500, 1 + self._turn_by)):
                 places = (addresses[(at + shift) % count] for at in range(count))
                 table = ", ".join(f"{at} : {address}" for at, address in enumerate(places))
-                key = "ip saddr" if self._split else "ip saddr . udp sport"
                 rules += (
                     f"    ip daddr {SERVER_ADDRESS} udp dport {port}"
-                    f" dnat to jhash {key} mod {count} seed 1 map {{ {table} }}\n"
+                    f" dnat to jhash ip saddr mod {count} seed 1 map {{ {table} }}\n"
                 )
         if rules != self._loaded or not self.changes:
             self._loaded = rules

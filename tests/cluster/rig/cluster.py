@@ -22,6 +22,7 @@ FULL = os.environ.get("FERRULE_FULL") == "1"
 STORE_KEY = "a-key-of-the-whole-cluster-0123456789"
 NAMES_KEY = "another-key-that-is-never-replaced-0"
 FORM_SECONDS = 30
+STATIC_ADDRESS = "10.99.2.77"
 RELAYED = (2, 3)  # kinds of the ring: TO_OWNER, TO_CLIENT
 
 
@@ -31,7 +32,7 @@ def configuration(**gateway: Any) -> dict[str, Any]:
     made["listen"] = {"publicAddress": SERVER_ADDRESS}
     made["gateway"] |= {
         "pools": [{"name": "default", "cidr": POOL}],
-        "egress": {"snat": False},
+        "egress": {"snat": False, "clientToClient": True},
         "limits": {"perSourceRate": 10000},
         "store": {"type": "Valkey", "url": URL, "key": STORE_KEY, "namesKey": NAMES_KEY},
         "drain": {"timeoutSeconds": 15},
@@ -39,6 +40,11 @@ def configuration(**gateway: Any) -> dict[str, Any]:
     }
     made["users"] += [
         {"username": USER.format(number=number), "password": PASSWORD} for number in range(USERS)
+    ]
+    made["users"] += [
+        {"username": "two", "password": PASSWORD, "maxSessions": 2, "onLimit": "reject-new"},
+        {"username": "last", "password": PASSWORD, "maxSessions": 1, "onLimit": "replace-oldest"},
+        {"username": "fixed", "password": PASSWORD, "staticIP": STATIC_ADDRESS},
     ]
     return made
 

@@ -94,8 +94,10 @@ class Crowd:
 
 
 @contextmanager
-def crowd(laboratory: ClusterLaboratory, psk: str) -> Iterator[Crowd]:
-    """A crowd without anybody yet."""
+def crowd(
+    laboratory: ClusterLaboratory, psk: str, user: str = USER, users: int = USERS
+) -> Iterator[Crowd]:
+    """A crowd without anybody yet; they log in as so many `users`, in turn."""
     ours, theirs = socket.socketpair()
     argv = [sys.executable, "-m", "cluster.rig.crowd_process", str(theirs.fileno())]
     process = Process(
@@ -112,8 +114,8 @@ def crowd(laboratory: ClusterLaboratory, psk: str) -> Iterator[Crowd]:
                 "server": SERVER_ADDRESS,
                 "destination": WEB_ADDRESS,
                 "psk": psk,
-                "user": USER,
-                "users": USERS,
+                "user": user,
+                "users": users,
                 "password": PASSWORD,
             }
         )

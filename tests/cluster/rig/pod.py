@@ -6,6 +6,7 @@ import contextlib
 import http.client
 import signal
 import socket
+import sys
 import time
 from collections.abc import Mapping
 from typing import Any
@@ -17,6 +18,12 @@ from interop.rig.server import HTTP_PORT, Server
 from .laboratory import ClusterLaboratory, pod_address, pod_name
 
 RING_PORT = 4510
+_OLDER = """
+from ferrule.gateway import image
+image.build_image.__defaults__ = (image.VERSION - 1,)
+from ferrule.cli.main import app
+app()
+"""
 _PROBE_TIMEOUT_SECONDS = 1.0  # the default of a probe's timeoutSeconds
 
 
@@ -29,6 +36,7 @@ class Pod(Server):
         self.number = number
         self.name = pod_name(number)
         self.address = pod_address(number)
+        self.writes_older = False  # check-points of the version before, from its next start on
         namespace = laboratory.pods[number]
         self._inside: Inside = rig_namespace(namespace.name)
         super().__init__(laboratory, configuration, name=self.name, namespace=namespace)
@@ -40,6 +48,12 @@ class Pod(Server):
             own = {}
         listen = {**own, **configuration.get("listen", {})}
         super().configure({**configuration, "listen": listen})
+
+    def program(self) -> list[str]:
+        """`ferrule`; or as it was before the check-points' format changed last."""
+        if self.writes_older:
+            return [sys.executable, "-c", _OLDER]
+        return super().program()
 
     @property
     def running(self) -> bool:

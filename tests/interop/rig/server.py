@@ -74,8 +74,12 @@ class Server:
     def begin(self) -> None:
         """Start, and don't wait."""
         self._process = self._laboratory.add_process(
-            self._namespace.start([*_ferrule(), "serve", "--config", str(self._path)], self.log)
+            self._namespace.start([*self.program(), "serve", "--config", str(self._path)], self.log)
         )
+
+    def program(self) -> list[str]:
+        """What is run, before `serve`."""
+        return _ferrule()
 
     def stop(self, number: signal.Signals = signal.SIGTERM) -> None:
         """Ask it to end, or kill it."""
