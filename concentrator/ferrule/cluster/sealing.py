@@ -36,6 +36,8 @@ class BlobKind(StrEnum):
     CHECKPOINT = "checkpoint"
     DIRECTORY = "directory"
     SNAPSHOT = "snapshot"
+    FORWARD = "forward"
+    HAND_OVER = "hand-over"
 
 
 class SealFault(Enum):

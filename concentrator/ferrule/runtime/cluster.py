@@ -170,6 +170,10 @@ class Cluster:
             return self.name
         return self._map.owner(shard)
 
+    def shards_of(self, member: str) -> tuple[int, ...]:
+        """What it owns in the newest epoch."""
+        return tuple(sorted(self._map.shards_of(MemberName(member))))
+
     @property
     def owners(self) -> tuple[MemberName, ...]:
         """Members that may own shards, us included."""

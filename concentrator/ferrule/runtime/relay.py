@@ -51,12 +51,12 @@ class Inside(Protocol):
     def send(self, path: Path, datagram: bytes) -> None:
         """Out of a socket of ours."""
 
-    def bind_late(self, punt: IkeDatagram, hops_left: int | None) -> bool:
+    def bind_late(self, punt: IkeDatagram) -> bool:
         """A Quick Mode message of a client that we have. True: the client, and the message with
         it, went to another member."""
 
-    def hand_over_again(self, cookies: bytes) -> bool:
-        """True: this client has just been handed over, and the hand-over was sent again."""
+    def hand_over_again(self, message: bytes) -> bool:
+        """True: with this message a client was handed over, and the hand-over was sent again."""
 
     def said(self, sender: MemberName, kind: RingKind, body: bytes) -> None:
         """What is not the relay's. Raises ProtocolError."""
@@ -142,8 +142,8 @@ class Relay:
                 self.inside.dropped(Reason.FENCED, f"IKE of {path.peer}")
                 return True
             quick_mode = message[_EXCHANGE_AT] == QUICK_MODE
-            return quick_mode and self.inside.bind_late(punt, self._hops_left)
-        if self.inside.hand_over_again(cookies):
+            return quick_mode and self.inside.bind_late(punt)
+        if self.inside.hand_over_again(message):
             return True
         cookie = Cookie(cookies[8:])
         shard = self._names.shard_of_cookie(cookie)
@@ -151,7 +151,7 @@ class Relay:
         if not ours or self.inside.ready(shard):
             home = self.forwards.home(cookie, self._wall())
             shard = shard if home is None else home
-        return self._take(shard, path, _as_sent(path, message), "ike")
+        return self._take(shard, path, as_sent(path, message), "ike")
 
     def _take_first(self, path: Path, message: bytes) -> bool:
         """No shard is in it: whoever has a client at this address, else we, else anybody."""
@@ -168,7 +168,7 @@ class Relay:
         if to is None or (self._hops_left is not None and to == path.via):
             self.inside.dropped(Reason.NOT_SERVING, f"a first message of {path.peer}")
         else:
-            self._to_owner(to, path, _as_sent(path, message), "ike")
+            self._to_owner(to, path, as_sent(path, message), "ike")
         return True
 
     # --- to the owner
@@ -231,10 +231,14 @@ class Relay:
                 assert_never(kind)
 
     def _on_to_owner(self, sender: MemberName, relayed: Relayed) -> None:
+        self._count("from_ingress", _kind(relayed.path, relayed.datagram))
+        self.receive(sender, relayed)
+
+    def receive(self, sender: MemberName, relayed: Relayed) -> None:
+        """A client's datagram that another member gave us, as if it had come in here."""
         path = relayed.path if relayed.path.via else relayed.path._replace(via=sender)
         if path.via == self._cluster.name:
             path = path._replace(via="")  # it has gone round
-        self._count("from_ingress", _kind(path, relayed.datagram))
         self._receive(path, relayed.datagram, relayed.hops_left)
 
     def _receive(self, path: Path, datagram: bytes, hops_left: int | None) -> None:
@@ -274,7 +278,7 @@ class Relay:
         self.last_relayed = self._clock()
 
 
-def _as_sent(path: Path, message: bytes) -> bytes:
+def as_sent(path: Path, message: bytes) -> bytes:
     """An ISAKMP message as it came on the wire."""
     return NON_ESP_MARKER + message if path.natt else message
 

@@ -32,6 +32,7 @@ from ferrule.runtime.config_problems import ConfigError
 from ferrule.runtime.driver import Driver
 from ferrule.runtime.egress import EGRESS_ERRORS, adapt_host, open_egress
 from ferrule.runtime.health import serve_http
+from ferrule.runtime.member import Member, member_name, names_key, open_store
 from ferrule.runtime.remote import serve_remote
 from ferrule.runtime.report import TelemetryReport
 from ferrule.runtime.sources import Sources, revisions
@@ -95,10 +96,7 @@ class Server:
             os.urandom,
             wall_offset=time.time() - loop.time(),
         )
-        names = ShardNames(Secret(os.urandom(32)), tuple(range(SHARDS)), os.urandom)
-        self._gateway = Gateway(site, names, os.urandom)
-        self._report = TelemetryReport(self._accounts, self._gateway)
-        self._driver = Driver(self._gateway, self._report, loop)
+        self._assemble(config, site, loop)
         async with contextlib.AsyncExitStack() as stack:
             stack.callback(self._driver.close)
             host = str(listen.address or "0.0.0.0")
@@ -109,6 +107,7 @@ class Server:
                 punt=self._driver.punt,
                 transmit=self._transmit,
                 deliver=self._tun.write,
+                elsewhere=self._member.relay if self._member is not None else None,
             )
             self._driver.attach(self._plane)
             self._report.attach(self._plane, self._receive_buffers(), self._overflowed)
@@ -132,6 +131,8 @@ class Server:
                 await stack.enter_async_context(serve_remote(self, listen.remote, self._remote_key))
             self._keep(stack, watch(self._files, self._reload))
             await self._await_link()
+            if self._member is not None:
+                await self._member.start(stack, self._plane, self._receive, self._send)
             self._report.ready = True
             self._log.info(
                 "ready",
@@ -143,9 +144,29 @@ class Server:
                 users=len(self._accounts.users),
             )
             await self._stop.wait()
-            await self._say_goodbye()
+            await self._leave()
         if self._failure:
             raise OSError(self._failure)
+
+    def _assemble(self, config: Config, site: Site, loop: asyncio.AbstractEventLoop) -> None:
+        """The gateway and its driver; and the member of a cluster, if this is to be one."""
+        self._member: Member | None = None
+        shared = config.gateway.store.type != "Memory"
+        names = ShardNames(names_key(config), () if shared else tuple(range(SHARDS)), os.urandom)
+        self._gateway = Gateway(
+            site,
+            names,
+            os.urandom,
+            clustered=shared,
+            member=member_name(config) if shared else "",
+        )
+        self._report = TelemetryReport(self._accounts, self._gateway)
+        self._driver = Driver(self._gateway, self._report, loop)
+        if shared:
+            store = open_store(config.gateway.store, self._sources.file.parent)
+            self._member = Member(
+                config, store, names, self._gateway, self._driver, self._report, loop
+            )
 
     def _open_ports(self, stack: contextlib.AsyncExitStack, host: str) -> None:
         listen = self._config.listen
@@ -198,6 +219,17 @@ class Server:
                 raise OSError(f"the TUN device {self._tun.name} does not come up: set its link up")
             await asyncio.sleep(_LINK_POLL_SECONDS)
 
+    async def _leave(self) -> None:
+        """Hand everybody over, or say goodbye where nobody is to take them."""
+        member = self._member
+        handed_over = False
+        if member is not None and not self._failure:
+            handed_over = await member.drain(self._config.gateway.drain.timeout_seconds)
+        if not handed_over:
+            await self._say_goodbye()
+        if member is not None:
+            await member.cluster.leave()
+
     async def _say_goodbye(self) -> None:
         """CDN, StopCCN and Delete to everybody; then wait a moment for the acknowledgements."""
         sessions = sum(1 for _ in self._gateway.sessions())
@@ -210,7 +242,9 @@ class Server:
 
     def _missing(self) -> str:
         """What /readyz still waits for; "" for nothing."""
-        return "" if self._report.ready else "starting"
+        if not self._report.ready:
+            return "starting"
+        return self._member.missing if self._member is not None else ""
 
     def _overflowed(self) -> dict[str, int]:
         counts: dict[str, int] = {}
@@ -254,6 +288,12 @@ class Server:
             self._stop.set()
 
     def _transmit(self, path: NetPath, data: bytes) -> None:
+        if path.via and self._member is not None:
+            self._member.relay.to_client(path, data)
+        else:
+            self._ports[path.natt].send(path, data)
+
+    def _send(self, path: NetPath, data: bytes) -> None:
         self._ports[path.natt].send(path, data)
 
     # --- reload

@@ -70,7 +70,8 @@ Argument: TypeAlias = bytes | str | int
 @dataclass(frozen=True, slots=True)
 class ValkeySettings:
     """`password` is that of the ACL user in the URL, or of the default user. Files are PEM; without
-    `ca_file` the system's authorities are trusted."""
+    `ca_file` the system's authorities are trusted, with it nobody else. `server_name` is what the
+    server's certificate must say, "" for its host's name."""
 
     target: Target
     password: Secret | None = None
@@ -78,6 +79,7 @@ class ValkeySettings:
     ca_file: Path | None = None
     certificate_file: Path | None = None
     key_file: Path | None = None
+    server_name: str = ""
     timeout_seconds: float = TIMEOUT_SECONDS
 
 

@@ -1,0 +1,164 @@
+"""Late binding: a client moves to the member that its packets enter, before it has IPsec SAs.
+
+IKE begins on port 500 and moves to 4500, which a balancer may send to another member. There the
+SPIs are chosen in Quick Mode, and they decide where all later packets have their home. So who gets
+the first Quick Mode message from another member sends the client back with it, and keeps a forward
+for messages that still carry the old cookie. Lost on the way, it is sent again with the client's
+repetition; good for one epoch only, and adopted once in it, so that none comes back to life.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable
+from typing import Final
+
+from ferrule.cluster.members import MemberName
+from ferrule.cluster.messages import HandOver, build_hand_over, parse_hand_over
+from ferrule.cluster.relay import Relayed
+from ferrule.cluster.ring import RingKind
+from ferrule.cluster.sealing import BlobKind, Context, Sealer
+from ferrule.cluster.shards import ShardNames
+from ferrule.core.ids import Cookie
+from ferrule.core.reasons import Reason
+from ferrule.dataplane.interface import IkeDatagram
+from ferrule.gateway.client import Client
+from ferrule.gateway.gateway import Gateway
+from ferrule.gateway.image import build_image
+from ferrule.runtime.checkpoints import Checkpoints
+from ferrule.runtime.cluster import Cluster
+from ferrule.runtime.relay import Relay, as_sent
+from ferrule.runtime.takeover import TakeOver
+from ferrule.store.interface import Put
+
+KEPT_SECONDS: Final = 10.0
+KEPT_MAX: Final = 4096
+SEEN_MAX: Final = 262_144
+
+
+class LateBinding:
+    """`sent` and `received` count clients."""
+
+    def __init__(
+        self,
+        cluster: Cluster,
+        gateway: Gateway,
+        names: ShardNames,
+        sealer: Sealer,
+        checkpoints: Checkpoints,
+        takeover: TakeOver,
+        relay: Relay,
+        *,
+        clock: Callable[[], float],
+        entropy: Callable[[int], bytes],
+    ) -> None:
+        self.sent = 0
+        self.received = 0
+        self._cluster = cluster
+        self._gateway = gateway
+        self._names = names
+        self._sealer = sealer
+        self._checkpoints = checkpoints
+        self._takeover = takeover
+        self._relay = relay
+        self._clock = clock
+        self._entropy = entropy
+        # By the message that came with it:
+        self._kept: OrderedDict[bytes, tuple[float, MemberName, bytes]] = OrderedDict()
+        self._seen: set[str] = set()  # clients that came in this epoch:
+        self._seen_in = 0
+
+    def epoch_changed(self) -> None:
+        self._kept.clear()
+
+    # --- away
+
+    def bind(self, punt: IkeDatagram) -> bool:
+        """True: the client went to another member, and this message with it."""
+        client = self._gateway.client_of(punt.message[:16])
+        newest = self._cluster.newest
+        if client is None or newest is None or client.ipsec_sas:
+            return False
+        target = self._target(punt, client)
+        if target is None:
+            return False
+        to, shard = target
+        image = self._checkpoints.image_of(client)
+        if shard != client.shard:
+            image = self._gateway.rehome(image, shard)
+        epoch = newest.id.number
+        context = Context(client.uid, BlobKind.HAND_OVER, epoch)
+        blob = self._sealer.seal(build_image(image), context)
+        cause = Relayed(0, epoch, punt.path, as_sent(punt.path, punt.message))
+        body = build_hand_over(HandOver(epoch, shard, client.uid, blob, cause))
+        self._leave_forward(client, Cookie(punt.message[8:16]), shard)
+        self._takeover.evict(client)
+        self.sent += 1
+        self._keep(punt.message, to, body)
+        self._relay.ring.send(RingKind.HAND_OVER, body, to)
+        return True
+
+    def _target(self, punt: IkeDatagram, client: Client) -> tuple[MemberName, int] | None:
+        """Which member, and which of its shards is the client's home there."""
+        cluster, via = self._cluster, punt.path.via
+        if client.shard not in cluster.held:  # a set-up that ended when the shard was gone
+            owner = cluster.owner(client.shard)
+            return (owner, client.shard) if owner not in (None, cluster.name) and owner else None
+        cookie_shard = self._names.shard_of_cookie(Cookie(punt.message[8:16]))
+        if via not in cluster.owners or cookie_shard != client.shard:
+            return None
+        shards = cluster.shards_of(via)
+        if not shards:
+            return None
+        drawn = int.from_bytes(self._entropy(4), "big")
+        return MemberName(via), shards[drawn % len(shards)]
+
+    def _leave_forward(self, client: Client, cookie: Cookie, home: int) -> None:
+        claims = self._checkpoints.claims
+        claim = claims.get(self._names.shard_of_cookie(cookie))
+        if claim is not None and home != self._names.shard_of_cookie(cookie):
+            self._checkpoints.soon(self._checkpoints.forward(cookie, home, claim))
+        claim = claims.get(client.shard)
+        if claim is not None and home != client.shard:
+            self._checkpoints.soon(Put(client.shard, claim, client.uid, None))
+
+    def _keep(self, message: bytes, to: MemberName, body: bytes) -> None:
+        now = self._clock()
+        self._kept[message] = (now + KEPT_SECONDS, to, body)
+        while len(self._kept) > KEPT_MAX or next(iter(self._kept.values()))[0] <= now:
+            self._kept.popitem(last=False)
+
+    def again(self, message: bytes) -> bool:
+        """True: a client left with this very message, and is sent once more."""
+        kept = self._kept.get(message)
+        if kept is None or kept[0] <= self._clock():
+            return False
+        return self._relay.ring.send(RingKind.HAND_OVER, kept[2], kept[1])
+
+    # --- here
+
+    def receive(self, sender: MemberName, body: bytes) -> Reason | None:
+        """Why not, or None. Raises ProtocolError."""
+        hand_over = parse_hand_over(body)
+        newest = self._cluster.newest
+        if newest is None or newest.id.number != hand_over.epoch or not self._ready(hand_over):
+            return Reason.NOT_SERVING
+        if hand_over.epoch != self._seen_in:
+            self._seen, self._seen_in = set(), hand_over.epoch
+        if self._gateway.client_named(hand_over.uid) is None:
+            if hand_over.uid in self._seen or len(self._seen) >= SEEN_MAX:
+                return Reason.NOT_SERVING
+            image = self._takeover.open(
+                hand_over.uid, hand_over.blob, BlobKind.HAND_OVER, hand_over.epoch
+            )
+            if image is None or image.shard != hand_over.shard or image.pairs:
+                return Reason.RING_MALFORMED
+            self._seen.add(hand_over.uid)
+            if not self._takeover.adopt(image):
+                return Reason.NOT_SERVING
+            self.received += 1
+        self._relay.receive(sender, hand_over.cause)
+        return None
+
+    def _ready(self, hand_over: HandOver) -> bool:
+        return self._cluster.may_serve() and self._takeover.ready(hand_over.shard)

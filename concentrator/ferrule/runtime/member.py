@@ -1,0 +1,359 @@
+"""One of several replicas: joins membership, relay, check-points, take-over and leases with the
+gateway, the plane and the driver of this process.
+
+Made before the plane, which asks it for what is elsewhere; `start` opens the ring. Whatever the
+configuration says of store and ring is read at the start only.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import re
+import socket
+from collections.abc import Callable, Coroutine
+from pathlib import Path as FilePath
+from typing import Any, Final
+
+import structlog
+
+from ferrule.cluster.addresses import TELL_SECONDS
+from ferrule.cluster.effects import Standing
+from ferrule.cluster.members import MemberName
+from ferrule.cluster.messages import Ending, EndSessions
+from ferrule.cluster.ring import Ring, RingKind
+from ferrule.cluster.sealing import Sealer
+from ferrule.cluster.shards import ShardNames
+from ferrule.cluster.timing import Timing
+from ferrule.core.ids import Address, ClientId, Path
+from ferrule.core.reasons import Reason
+from ferrule.core.secret import Secret
+from ferrule.dataplane.interface import IkeDatagram
+from ferrule.dataplane.python import PythonPlane
+from ferrule.gateway import effects as g
+from ferrule.gateway.gateway import Gateway
+from ferrule.gateway.settings import SessionKey
+from ferrule.runtime.checkpoints import Checkpoints
+from ferrule.runtime.cluster import Cluster
+from ferrule.runtime.config import Config
+from ferrule.runtime.driver import Driver
+from ferrule.runtime.endings import Endings
+from ferrule.runtime.gateway_spec import Store as StoreSpec
+from ferrule.runtime.late_binding import LateBinding
+from ferrule.runtime.leases import StoreLeases
+from ferrule.runtime.relay import Relay
+from ferrule.runtime.report import TelemetryReport
+from ferrule.runtime.ring_port import RingPort, plain
+from ferrule.runtime.takeover import TakeOver
+from ferrule.store.interface import Store
+from ferrule.store.valkey import ValkeySettings, ValkeyStore
+from ferrule.store.valkey_url import parse_url
+
+ADDRESS_VARIABLE: Final = "FERRULE_ADDRESS"
+MEMBER_VARIABLE: Final = "FERRULE_MEMBER"
+QUIET_SECONDS: Final = 5.0  # without a relayed packet, at the end of a drain
+RELEASE_SECONDS: Final = 10.0  # for all our shards to be others'
+_BATCH: Final = 128
+_NAME: Final = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
+_WILDCARD: Final = ("0.0.0.0", "::")
+
+
+class Member:
+    """`relay` is what the plane asks; the rest is done by what `start` leaves in its `stack`."""
+
+    def __init__(
+        self,
+        config: Config,
+        store: Store,
+        names: ShardNames,
+        gateway: Gateway,
+        driver: Driver,
+        report: TelemetryReport,
+        loop: asyncio.AbstractEventLoop,
+        *,
+        timing: Timing | None = None,
+    ) -> None:
+        """Raises ValueError, with a message for a person, for an environment that says nothing."""
+        spec = config.gateway.store
+        keys = [key for key in (spec.key, spec.previous_key) if key is not None]
+        assert keys, "config_checks wants one"
+        assert spec.names_key is not None
+        self.name = member_name(config)
+        self.address = ring_address(config)
+        self.store = store
+        self.cluster = Cluster(self.name, self.address, store, os.urandom, timing=timing)
+        self._keys = keys
+        self._gateway = gateway
+        self._driver = driver
+        self._report = report
+        self._loop = loop
+        self._log = structlog.get_logger("ferrule")
+        self._receive: Callable[[Path, bytes], None] | None = None
+        self._send: Callable[[Path, bytes], None] | None = None
+        self._plane: PythonPlane | None = None
+        sealer = Sealer(spec.gateway, keys, os.urandom)
+        self.relay = Relay(self.cluster, names, gateway, clock=loop.time)
+        self.checkpoints = Checkpoints(
+            gateway,
+            names,
+            store,
+            sealer,
+            self.relay.forwards,
+            watch=self.cluster.watch,
+            clock=loop.time,
+        )
+        self.takeover = TakeOver(
+            self.cluster,
+            gateway,
+            names,
+            store,
+            sealer,
+            self.checkpoints,
+            self.relay,
+            clock=loop.time,
+            observe=report.took_over,
+        )
+        self.late_binding = LateBinding(
+            self.cluster,
+            gateway,
+            names,
+            sealer,
+            self.checkpoints,
+            self.takeover,
+            self.relay,
+            clock=loop.time,
+            entropy=os.urandom,
+        )
+        self.endings = Endings(self.cluster, self.relay, self._end_here)
+        self.leases = StoreLeases(
+            gateway,
+            store,
+            names_key=spec.names_key,
+            identity=lambda: self.cluster.identity,
+            command=driver.command,
+            end_elsewhere=self.endings.tell,
+            report=report,
+            loop=loop,
+            may_serve=self.cluster.may_serve,
+        )
+
+    # --- life
+
+    async def start(
+        self,
+        stack: contextlib.AsyncExitStack,
+        plane: PythonPlane,
+        receive: Callable[[Path, bytes], None],
+        send: Callable[[Path, bytes], None],
+    ) -> None:
+        """`receive` takes a datagram as if it came in here, `send` is for our own sockets. Raises
+        OSError."""
+        self._plane, self._receive, self._send = plane, receive, send
+        ring = RingPort(self.address, Ring(self.name, self._keys), self.relay.said, self.dropped)
+        stack.callback(ring.close)
+        self.relay.attach(self, ring)
+        self.checkpoints.attach(self._driver, plane, self.takeover)
+        self.takeover.attach(self._driver, self)
+        self._driver.others = self
+        self._driver.leases = self.leases
+        self._loop.add_reader(ring.fileno(), self._read, ring)
+        stack.callback(self._loop.remove_reader, ring.fileno())
+        stack.push_async_callback(self.store.close)
+        stack.push_async_callback(self.leases.close)
+        for work in (
+            self.checkpoints.run(),
+            self.checkpoints.sweep(),
+            self.leases.run(),
+            self._announce(),
+        ):
+            stack.push_async_callback(_ended, asyncio.ensure_future(self._going_on(work)))
+        stack.callback(self.checkpoints.close)
+        stack.callback(self.takeover.close)
+        stack.callback(self.cluster.close)
+        self.cluster.start(ring, self.takeover)
+
+    async def _going_on(self, work: Coroutine[Any, Any, None]) -> None:
+        try:
+            await work
+        except Exception:  # noqa: BLE001 - it is told, and the rest goes on
+            self._report.bug("member")
+
+    def _read(self, ring: RingPort) -> None:
+        ring.read(_BATCH)
+
+    @property
+    def missing(self) -> str:
+        """What we still wait for before we can be of use; "" for nothing."""
+        if self.cluster.newest is not None:
+            return ""
+        return f"not among the members yet: {self.cluster.watch.why or 'waiting for the others'}"
+
+    async def drain(self, seconds: float) -> bool:
+        """Hand everything over, and relay until nothing was relayed for a while. False: there is
+        nobody to take it."""
+        others = [name for name in self.cluster.owners if name != self.name]
+        if not others or self.cluster.standing not in (Standing.ACTIVE, Standing.FROZEN):
+            return False
+        began = self._loop.time()
+        self._log.info("draining", members=others)
+        self.cluster.drain()
+        while self.cluster.held or self._gateway.clients:
+            if self._loop.time() > began + min(seconds, RELEASE_SECONDS):
+                self._log.warning("not everybody could be handed over")
+                return False
+            await asyncio.sleep(0.05)
+        handed_over = round(self._loop.time() - began, 3)
+        while self._loop.time() < began + seconds:
+            if self._loop.time() > max(began, self.relay.last_relayed) + QUIET_SECONDS:
+                break
+            await asyncio.sleep(0.1)
+        self._log.info(
+            "drained", seconds=handed_over, relayed_until=round(self._loop.time() - began, 1)
+        )
+        return True
+
+    # --- the driver's `Others`
+
+    def may_serve(self) -> bool:
+        return self.cluster.may_serve()
+
+    def take_ike(self, punt: IkeDatagram) -> bool:
+        return self.relay.take_ike(punt)
+
+    def commit(self, effects: list[g.GatewayEffect], now: float) -> list[g.GatewayEffect]:
+        for effect in effects:
+            if isinstance(effect, g.BindSession):
+                self.relay.announce([effect.session.address])
+        return self.checkpoints.commit(effects, now)
+
+    # --- the relay's `Inside`
+
+    def ready(self, shard: int) -> bool:
+        return self.takeover.ready(shard)
+
+    def receive(self, path: Path, datagram: bytes) -> None:
+        assert self._receive is not None
+        self._receive(path, datagram)
+
+    def receive_ip(self, packet: bytes, *, from_client: bool) -> None:
+        assert self._plane is not None
+        self._plane.receive_relayed_ip(packet, from_client=from_client)
+        if self._driver.pending:
+            self._driver.drain()
+
+    def send(self, path: Path, datagram: bytes) -> None:
+        assert self._send is not None
+        self._send(path, datagram)
+
+    def bind_late(self, punt: IkeDatagram) -> bool:
+        return self.late_binding.bind(punt)
+
+    def hand_over_again(self, message: bytes) -> bool:
+        return self.late_binding.again(message)
+
+    def said(self, sender: MemberName, kind: RingKind, body: bytes) -> None:
+        match kind:
+            case RingKind.HAND_OVER:
+                refused = self.late_binding.receive(sender, body)
+                if refused is not None:
+                    self.dropped(refused, f"a client from {sender}")
+            case RingKind.END_SESSION:
+                self.endings.on_end_sessions(sender, body)
+            case RingKind.SESSIONS_ENDED:
+                self.endings.on_sessions_ended(sender, body)
+            case _:
+                raise ValueError(f"{kind} is the relay's")
+
+    def dropped(self, reason: Reason, detail: str) -> None:
+        self._report.dropped(reason, detail)
+
+    # --- the take-over's `Sessions`
+
+    def adopted(self, client: ClientId) -> None:
+        self.leases.adopted(client)
+
+    def shards_changed(self) -> None:
+        self.late_binding.epoch_changed()
+        self.leases.renew_soon()
+        self.relay.announce(self._addresses())
+
+    # --- sessions
+
+    def _addresses(self) -> list[bytes]:
+        return [
+            call.facts.address.packed
+            for call in self._gateway.sessions()
+            if call.facts.address is not None
+        ]
+
+    async def _announce(self) -> None:
+        while True:
+            await asyncio.sleep(TELL_SECONDS)
+            self.relay.announce(self._addresses())
+            self.relay.sweep()
+
+    def _end_here(self, wish: EndSessions) -> int:
+        if wish.what is Ending.SESSION:
+            return int(self.leases.end(wish.name, wish.reason))
+        keys = [
+            call.key
+            for call in self._gateway.sessions()
+            if wish.what is Ending.EVERYBODY or call.facts.username == wish.name
+        ]
+        for key in keys:
+            self._end(key, wish.reason)
+        return len(keys)
+
+    def _end(self, key: SessionKey, reason: Reason) -> None:
+        self._driver.command(lambda now: self._gateway.close_session(key, reason, now), key.client)
+
+
+def open_store(spec: StoreSpec, folder: FilePath) -> Store:
+    """The store that the configuration in `folder` names; it connects when it is asked."""
+    assert spec.url is not None, "config_checks wants one"
+    tls = spec.tls
+    settings = ValkeySettings(
+        parse_url(spec.url),
+        password=spec.password,
+        ca_file=folder / tls.ca_file if tls.ca_file is not None else None,
+        server_name=tls.server_name,
+    )
+    return ValkeyStore(spec.gateway, settings)
+
+
+def member_name(config: Config) -> MemberName:
+    """By the configuration, else by the environment, else the host's. Raises ValueError."""
+    if config.listen.member:
+        return MemberName(config.listen.member)
+    name = os.environ.get(MEMBER_VARIABLE) or socket.gethostname().split(".")[0].lower()
+    if not _NAME.fullmatch(name):
+        raise ValueError(f"{name!r} can't be a member's name: write listen.member")
+    return MemberName(name)
+
+
+def ring_address(config: Config) -> Address:
+    """Where the others send to. Raises ValueError."""
+    ring = config.listen.ring
+    assert ring is not None, "config_checks wants one"
+    if ring.host not in _WILDCARD:
+        return plain(ring)
+    host = os.environ.get(ADDRESS_VARIABLE, "")
+    try:
+        return plain(Address(host, ring.port))
+    except ValueError:
+        raise ValueError(
+            f"listen.ring is {ring.host}: the environment variable {ADDRESS_VARIABLE} must say "
+            "this replica's address as the others see it"
+        ) from None
+
+
+def names_key(config: Config) -> Secret:
+    key = config.gateway.store.names_key
+    return key if key is not None else Secret(os.urandom(32))
+
+
+async def _ended(task: asyncio.Future[None]) -> None:
+    task.cancel()
+    with contextlib.suppress(asyncio.CancelledError):
+        await task

@@ -1,0 +1,209 @@
+"""Several members of one cluster in the test's own event loop: real sockets on loopback, the real
+shell around each gateway, one store for all; but no TUN and no root.
+
+Behind each lives the host that answers pings, as in `support.loopback`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import time
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path as FilePath
+
+from ferrule.accounts.admission import Accounts
+from ferrule.accounts.admission import Settings as AccountsSettings
+from ferrule.client.driver import Server
+from ferrule.client.icmp import Echo, build_echo, parse_icmp
+from ferrule.client.ipv4 import IpProtocol, Ipv4Packet, build_ipv4, parse_ipv4
+from ferrule.cluster.shards import ShardNames
+from ferrule.cluster.timing import Timing
+from ferrule.core.ids import Path
+from ferrule.dataplane.python import PythonPlane
+from ferrule.gateway.gateway import Gateway
+from ferrule.gateway.settings import Site
+from ferrule.runtime.config import Config, load
+from ferrule.runtime.driver import Driver
+from ferrule.runtime.member import Member, names_key
+from ferrule.runtime.report import TelemetryReport
+from ferrule.runtime.udp import UdpPort
+from ferrule.store.interface import Store
+from support.accounts import pool
+from support.pair import gateway_settings, user
+from support.valkey import free_port
+
+HOST = "127.0.0.1"
+QUICK = Timing(heartbeat=0.15, suspect=0.45, fence=0.6, depose=0.7, release=1.0, lost=1.5)
+CONFIG = """\
+listen: {{ring: "{host}:{port}", member: {name}}}
+gateway:
+  ipsec: {{psk: a key of both sides}}
+  pools: [{{name: default, cidr: 10.64.0.0/16}}]
+  store:
+    type: Valkey
+    url: valkey://127.0.0.1
+    key: 0123456789abcdef0123456789abcdef
+    namesKey: fedcba9876543210fedcba9876543210
+users: []
+"""
+
+
+class One:
+    """A member, as `runtime.server.Server` makes it."""
+
+    def __init__(self, config: Config, store: Store, timing: Timing) -> None:
+        self.loop = asyncio.get_running_loop()
+        self.sent: list[tuple[Path, bytes]] = []
+        self.alive = True
+        loop = self.loop
+        accounts = Accounts(AccountsSettings((user(max_sessions=0),), (pool("10.64.0.0/16"),)))
+        site = Site(gateway_settings(), accounts, os.urandom, wall_offset=time.time() - loop.time())
+        names = ShardNames(names_key(config), (), os.urandom)
+        self.gateway = Gateway(site, names, os.urandom, clustered=True, member=config.listen.member)
+        self.report = TelemetryReport(accounts, self.gateway)
+        self.driver = Driver(self.gateway, self.report, loop)
+        self.member = Member(
+            config, store, names, self.gateway, self.driver, self.report, loop, timing=timing
+        )
+        self.ports = {natt: UdpPort(HOST, 0, natt=natt) for natt in (False, True)}
+        self.plane = PythonPlane(
+            clock=loop.time,
+            punt=self.driver.punt,
+            transmit=self._transmit,
+            deliver=self._deliver,
+            elsewhere=self.member.relay,
+        )
+        self.driver.attach(self.plane)
+        self.report.attach(self.plane, {})
+        self._stack = AsyncExitStack()
+
+    @property
+    def name(self) -> str:
+        return self.member.name
+
+    async def start(self) -> None:
+        for port in self.ports.values():
+            self.loop.add_reader(port.fileno(), self._read, port)
+        await self.member.start(self._stack, self.plane, self._receive, self._send)
+
+    async def kill(self) -> None:
+        """From one moment to the next, as far as the others can see."""
+        self.alive = False
+        self.member.cluster.close()
+        self.driver.close()
+        for port in self.ports.values():
+            self.loop.remove_reader(port.fileno())
+            port.close()
+        await self._stack.aclose()
+
+    async def stop(self) -> None:
+        if self.alive:
+            await self.kill()
+
+    def _read(self, port: UdpPort) -> None:
+        port.read(self._receive, 64)
+
+    def _receive(self, path: Path, data: bytes) -> None:
+        self.plane.receive_datagram(path, data)
+        self.driver.drain()
+
+    def _transmit(self, path: Path, data: bytes) -> None:
+        if path.via:
+            self.member.relay.to_client(path, data)
+        else:
+            self._send(path, data)
+
+    def _send(self, path: Path, data: bytes) -> None:
+        if self.alive:
+            self.ports[path.natt].send(path, data)
+
+    def _deliver(self, data: bytes) -> None:
+        packet = parse_ipv4(data)
+        if packet.protocol != IpProtocol.ICMP:
+            return
+        echo = parse_icmp(packet.payload)
+        if isinstance(echo, Echo) and not echo.reply:
+            reply = build_echo(Echo(True, echo.identifier, echo.sequence, echo.data))
+            back = Ipv4Packet(packet.destination, packet.source, IpProtocol.ICMP, reply)
+            self.plane.transmit_ip(build_ipv4(back))
+
+
+class Members:
+    """In the order in which they were made."""
+
+    def __init__(self, folder: FilePath, store: Callable[[], Store], timing: Timing) -> None:
+        self.all: list[One] = []
+        self._folder = folder
+        self._store = store
+        self._timing = timing
+
+    def __getitem__(self, at: int) -> One:
+        return self.all[at]
+
+    async def add(self, name: str) -> One:
+        file = self._folder / f"{name}.yaml"
+        file.write_text(CONFIG.format(host=HOST, port=free_port(), name=name))
+        one = One(load(file), self._store(), self._timing)
+        self.all.append(one)
+        await one.start()
+        return one
+
+    @property
+    def alive(self) -> list[One]:
+        return [one for one in self.all if one.alive]
+
+    def settled(self, *without: One) -> bool:
+        """Each shard is served, by one of those alive, with all its clients there."""
+        held = [
+            shard
+            for one in self.alive
+            if one not in without and one.member.may_serve()
+            for shard in one.member.cluster.held
+            if one.member.ready(shard)
+        ]
+        return sorted(held) == list(range(1024))
+
+    async def until_settled(self, *without: One, seconds: float = 15.0) -> None:
+        await until(lambda: self.settled(*without), seconds)
+
+    def server(self, ike: One, natt: One) -> Server:
+        """A balancer that sends port 500 to the one, port 4500 to the other."""
+        return Server(HOST, ike.ports[False].local.port, natt.ports[True].local.port)
+
+
+async def until(condition: Callable[[], bool], seconds: float = 10.0) -> None:
+    async with asyncio.timeout(seconds):
+        while not condition():
+            await asyncio.sleep(0.005)
+
+
+@asynccontextmanager
+async def members(
+    folder: FilePath,
+    store: Callable[[], Store],
+    names: Sequence[str] = ("a-0", "a-1", "a-2"),
+    timing: Timing = QUICK,
+) -> AsyncIterator[Members]:
+    """All of them started, and settled."""
+    made = Members(folder, store, timing)
+    try:
+        for name in names:
+            await made.add(name)
+        await until(lambda: all(len(_epoch(one)) == len(names) for one in made.all), 20.0)
+        await made.until_settled()
+        first = made[0].member
+        while not await first.store.restored(first.cluster.identity):  # all have said their leases
+            await asyncio.sleep(0.05)
+        yield made
+    finally:
+        with contextlib.suppress(TimeoutError):
+            for one in made.all:
+                await one.stop()
+
+
+def _epoch(one: One) -> tuple[object, ...]:
+    newest = one.member.cluster.newest
+    return newest.members if newest is not None else ()
