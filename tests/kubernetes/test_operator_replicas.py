@@ -13,7 +13,7 @@ from ferrule.crypto.compare import equal
 from ferrule_operator.manifests.stateful_set import SETTLE_SECONDS
 from tests.kubernetes.cluster.api import CommandRefused, eventually
 from tests.kubernetes.operator.pods import Concentrator
-from tests.kubernetes.test_operator import Stage, gateway, stage
+from tests.kubernetes.test_operator import REST_SECONDS, Stage, gateway, stage
 
 __all__ = ["stage"]  # a fixture
 
@@ -70,6 +70,14 @@ def test_members_tell_who_they_are(stage: Stage) -> None:
     ring = stage.get("service", "office-pods")["spec"]
     assert ring["publishNotReadyAddresses"] is True
     assert [port["port"] for port in ring["ports"]] == [9190, 4510]
+
+
+def test_members_at_rest_cost_no_write(stage: Stage) -> None:
+    running(stage, 2)
+    stage.operator.rest()
+    mark = stage.api.audit.mark()
+    time.sleep(REST_SECONDS)
+    assert stage.writes(mark) == []
 
 
 def test_kubectl_scale_up_and_down(stage: Stage) -> None:
