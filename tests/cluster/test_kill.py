@@ -43,7 +43,7 @@ def test_kill_of_the_owner(
     alice.connect(profile_of("alice"))
     address = address_of(alice)
     clock = Clock(alice.guest)
-    download = Download(alice, 100_000)
+    download = Download(alice, 80_000)
     people.traffic(4)
     time.sleep(1)
     real: list[float] = []

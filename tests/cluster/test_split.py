@@ -130,7 +130,8 @@ def test_flows_that_change_their_pod(
     assert pings.lost == 0
     assert pings.twice == 0
     assert report.ended == []
-    assert report.lost <= report.sent / 1000
+    # What is under way when a flow changes its pod comes back through the old one, and is lost.
+    assert report.lost <= report.sent / 200
     assert started_anew(alice.guest, pinging.mark) == []
     people.leave()
     measured.add(witness.verdict())

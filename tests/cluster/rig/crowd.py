@@ -88,6 +88,11 @@ class Crowd:
         clients = tuple(Watched(**row) for row in reply["clients"])
         return Report(clients, reply["worst_lag"])
 
+    def close(self) -> None:
+        """Its process ends by that."""
+        self._replies.close()
+        self._line.close()
+
     def leave(self) -> None:
         """All say goodbye."""
         self.ask("leave", patience=120)
@@ -107,8 +112,8 @@ def crowd(
         pass_fds=[theirs.fileno()],
     )
     theirs.close()
+    made = Crowd(ours)
     try:
-        made = Crowd(ours)
         made._say(
             {
                 "server": SERVER_ADDRESS,
@@ -121,5 +126,5 @@ def crowd(
         )
         yield made
     finally:
-        ours.close()
+        made.close()
         process.stop()

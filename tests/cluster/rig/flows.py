@@ -121,13 +121,12 @@ class Download:
 
     def octets(self) -> list[float]:
         """What came in each half second until now."""
+        lines = [text for _, source, text in self._guest.lines(self.mark) if source == self.source]
+        assert not any("error" in text for text in lines), lines
         return [
             float(match[3]) * _UNITS[match[4]]
-            for _, source, text in self._guest.lines(self.mark)
-            if source == self.source
-            and "sender" not in text
-            and "receiver" not in text
-            and (match := _INTERVAL.search(text))
+            for text in lines
+            if "sender" not in text and "receiver" not in text and (match := _INTERVAL.search(text))
         ]
 
     def finish(self, patience: float = 30) -> list[float]:
