@@ -9,10 +9,12 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import socket
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path as FilePath
+from typing import Any
 
 from ferrule.accounts.admission import Accounts
 from ferrule.accounts.admission import Settings as AccountsSettings
@@ -169,9 +171,68 @@ class Members:
     async def until_settled(self, *without: One, seconds: float = 15.0) -> None:
         await until(lambda: self.settled(*without), seconds)
 
-    def server(self, ike: One, natt: One) -> Server:
-        """A balancer that sends port 500 to the one, port 4500 to the other."""
-        return Server(HOST, ike.ports[False].local.port, natt.ports[True].local.port)
+
+class Balancer:
+    """Before the members, as a Service is: each flow of a client goes to one member, and keeps its
+    address when that changes."""
+
+    def __init__(self, ike: One, natt: One) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._to = {False: ike, True: natt}
+        self._ports = {natt: self._bound() for natt in (False, True)}
+        self._flows: dict[tuple[Any, bool], tuple[socket.socket, list[One]]] = {}
+        for natt, port in self._ports.items():
+            self._loop.add_reader(port.fileno(), self._read, port, natt)
+
+    @property
+    def server(self) -> Server:
+        return Server(HOST, *(self._ports[natt].getsockname()[1] for natt in (False, True)))
+
+    def use(self, ike: One, natt: One) -> None:
+        """For new flows."""
+        self._to = {False: ike, True: natt}
+
+    def move(self, one: One, to: One) -> None:
+        """Its flows, and those to come."""
+        self._to = {natt: to if now is one else now for natt, now in self._to.items()}
+        for _, target in self._flows.values():
+            if target[0] is one:
+                target[0] = to
+
+    def close(self) -> None:
+        for port in (*self._ports.values(), *(flow for flow, _ in self._flows.values())):
+            self._loop.remove_reader(port.fileno())
+            port.close()
+
+    @staticmethod
+    def _bound() -> socket.socket:
+        made = socket.socket(socket.AF_INET, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK)
+        made.bind((HOST, 0))
+        return made
+
+    def _read(self, port: socket.socket, natt: bool) -> None:
+        with contextlib.suppress(BlockingIOError):
+            while True:
+                data, client = port.recvfrom(65535)
+                key = (client, natt)
+                if key not in self._flows:
+                    flow = self._bound()
+                    self._flows[key] = (flow, [self._to[natt]])
+                    self._loop.add_reader(flow.fileno(), self._back, flow, port, client)
+                flow, target = self._flows[key]
+                if target[0].alive:
+                    flow.sendto(data, (HOST, target[0].ports[natt].local.port))
+
+    def _back(self, flow: socket.socket, port: socket.socket, client: Any) -> None:
+        with contextlib.suppress(BlockingIOError, ConnectionError):
+            while True:
+                data, source = flow.recvfrom(65535)
+                ours = {one.ports[n].local.port for one in self._members(flow) for n in one.ports}
+                if source[1] in ours:  # conntrack passes nothing of anybody else
+                    port.sendto(data, client)
+
+    def _members(self, flow: socket.socket) -> list[One]:
+        return [target[0] for known, target in self._flows.values() if known is flow]
 
 
 async def until(condition: Callable[[], bool], seconds: float = 10.0) -> None:

@@ -10,6 +10,7 @@ that everything has to be written again.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -122,6 +123,7 @@ class Checkpoints:
         self._extra: list[_Row] = []  # deletions and forwards
         self._outbox: Outbox[Send, g.Reserve] = Outbox()
         self._wake = asyncio.Event()
+        self._batch_done = asyncio.Event()
         self._writing = asyncio.Lock()
         self._timer: asyncio.TimerHandle | None = None
 
@@ -262,6 +264,14 @@ class Checkpoints:
             self.count += len(batch)
             return results
 
+    async def settle(self, clients: Iterable[ClientId], seconds: float) -> None:
+        """Wait until these are written down; so long at most."""
+        left = set(clients)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                while left := {c for c in left if c in self._dirty or c in self._in_flight}:
+                    await self._batch_done.wait()
+
     def soon(self, put: Put) -> None:
         """Write this with the next batch."""
         self._extra.append(_Row(put))
@@ -295,6 +305,8 @@ class Checkpoints:
             return False
         finally:
             self._in_flight = frozenset()
+            done, self._batch_done = self._batch_done, asyncio.Event()
+            done.set()
         if rows:
             self._watch.answered()
             self._rekeying.clear()

@@ -154,7 +154,7 @@ class LateBinding:
             if image is None or image.shard != hand_over.shard or image.pairs:
                 return Reason.RING_MALFORMED
             self._seen.add(hand_over.uid)
-            if not self._takeover.adopt(image):
+            if self._takeover.adopt(image) is None:
                 return Reason.NOT_SERVING
             self.received += 1
         self._relay.receive(sender, hand_over.cause)

@@ -32,6 +32,7 @@ ASK_SECONDS: Final = 3.0
 RETRY_SECONDS: Final = 0.2
 LOADED_AT_ONCE: Final = 32
 RELEASED_AT_ONCE: Final = 32
+SETTLE_SECONDS: Final = 0.1
 ADOPTED_IN_A_ROW: Final = 8  # then the other sources get their turn
 
 T = TypeVar("T")
@@ -168,10 +169,16 @@ class TakeOver:
             first = [shard for shard in self._relay.waiting.shards if shard in left]
             some = (first + sorted(left.difference(first)))[:LOADED_AT_ONCE]
             loaded = await asyncio.gather(*(self._load(shard) for shard in some))
+            here: list[ClientId] = []
             for shard, found in zip(some, loaded, strict=True):
                 left.discard(shard)
                 if self._owns(shard, claim):
-                    adopted += await self._adopt_all(shard, found, claim)
+                    here += await self._adopt_all(shard, found, claim)
+            adopted += len(here)
+            # Then answers to what waited may be sent: their numbers are reserved.
+            await self._checkpoints.settle(here, SETTLE_SECONDS)
+            for shard in some:
+                if self._owns(shard, claim):
                     self._on_ready(shard)
         seconds = self._clock() - began
         self._observe(seconds, adopted)
@@ -213,15 +220,18 @@ class TakeOver:
                 await asyncio.sleep(RETRY_SECONDS)
         return nothing
 
-    async def _adopt_all(self, shard: int, found: Mapping[str, Checkpoint], claim: Claim) -> int:
-        adopted = 0
+    async def _adopt_all(
+        self, shard: int, found: Mapping[str, Checkpoint], claim: Claim
+    ) -> list[ClientId]:
+        adopted = []
         for count, (name, checkpoint) in enumerate(found.items()):
             if name.startswith(FORWARD_PREFIX):
                 self._restore_forward(name, checkpoint)
                 continue
             image = self.open(name, checkpoint.blob, BlobKind.CHECKPOINT, checkpoint.epoch)
             if image is not None and image.shard == shard:
-                adopted += self.adopt(image)
+                client = self.adopt(image)
+                adopted += [client] if client is not None else []
             if count % ADOPTED_IN_A_ROW == ADOPTED_IN_A_ROW - 1:
                 await asyncio.sleep(0)
                 if not self._owns(shard, claim):
@@ -255,19 +265,19 @@ class TakeOver:
         self._log.warning("a check-point can't be used", client=uid, problem=problem)
         return None
 
-    def adopt(self, image: ClientImage) -> bool:
-        """Go on with this client. A bug that it meets costs it alone."""
+    def adopt(self, image: ClientImage) -> ClientId | None:
+        """Go on with this client; None if it is here already. A bug in it costs it alone."""
         if self._gateway.client_named(image.uid) is not None:
-            return False
+            return None
         self.shell.run(lambda now: self._adopt(image, now), None)
         client = self._gateway.client_named(image.uid)
         if client is None:
-            return False
+            return None
         self.adopted += 1
         self._checkpoints.mark(client.id)
         assert self._sessions is not None
         self._sessions.adopted(client.id)
-        return True
+        return client.id
 
     def _adopt(self, image: ClientImage, now: float) -> list[g.GatewayEffect]:
         try:

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
 from ipaddress import IPv4Address
 from pathlib import Path
 
-from ferrule.client.load import Load
 from ferrule.client.settings import ClientSettings
+from ferrule.client.watched_load import WatchedLoad
 from ferrule.store.memory import MemoryStore
-from support.members import members, until
-from support.pair import client_settings
+from support.members import Balancer, One, members, until
+from support.pair import INSIDE, client_settings
 
 
 def settings_of(number: int) -> ClientSettings:
@@ -24,18 +27,82 @@ async def test_three_members_divide_the_shards(tmp_path: Path) -> None:
         assert frozenset().union(*held) == frozenset(range(1024))
 
 
+@contextlib.asynccontextmanager
+async def people(
+    ike: One, natt: One, count: int = 3
+) -> AsyncIterator[tuple[Balancer, WatchedLoad]]:
+    """Clients who are on, and ping."""
+    balancer = Balancer(ike, natt)
+    load = WatchedLoad(balancer.server, settings_of)
+    pinging = asyncio.ensure_future(load.ping(INSIDE))
+    try:
+        grown = await load.grow(count, most_seconds=20)
+        assert grown.up == count, grown
+        load.start_traffic(20.0)
+        yield balancer, load
+    finally:
+        pinging.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await pinging
+        await load.leave()
+        balancer.close()
+
+
 async def test_ports_500_and_4500_on_different_members(tmp_path: Path) -> None:
     """The client is bound late to the member that port 4500 enters; its ESP takes no detour."""
     store = MemoryStore()
     async with members(tmp_path, lambda: store) as made:
         ike, natt = made[0], made[1]
-        load = Load(made.server(ike, natt), settings_of)
-        grown = await load.grow(3, most_seconds=20)
-        assert grown.up == 3, grown
-        assert len(natt.gateway.clients) == 3
-        assert not ike.gateway.clients
-        assert ike.member.late_binding.sent == natt.member.late_binding.received == 3
-        esp = [counts for counts in natt.member.relay.counts if counts[1] == "esp"]
-        assert not esp
-        await load.leave()
-        await until(lambda: not natt.gateway.clients)
+        async with people(ike, natt) as (_, load):
+            assert len(natt.gateway.clients) == 3
+            assert not ike.gateway.clients
+            assert ike.member.late_binding.sent == natt.member.late_binding.received == 3
+            await asyncio.sleep(0.3)
+            esp = [counts for one in made.all for counts in one.member.relay.counts]
+            assert not [counts for counts in esp if counts[1] == "esp"]
+            for row in await load.settle():
+                assert row.received >= row.sent > 0
+
+
+async def test_a_member_dies_and_its_clients_go_on(tmp_path: Path) -> None:
+    store = MemoryStore()
+    async with members(tmp_path, lambda: store) as made:
+        dead, heir = made[1], made[2]
+        async with people(made[0], dead) as (balancer, load):
+            await asyncio.sleep(0.3)
+            addresses = {row.address for row in load.report()}
+            began = made.all[0].loop.time()
+            await dead.kill()
+            balancer.move(dead, heir)
+            await made.until_settled()
+            await until(lambda: all(row.back(began) is not None for row in load.report()))
+            assert sum(len(one.gateway.clients) for one in made.alive) == 3
+            await load.settle()
+            load.start_traffic(20.0)
+            await asyncio.sleep(0.3)
+            rows = await load.settle()
+            assert {row.address for row in rows} == addresses
+            for row in rows:
+                assert row.received >= row.sent > 0
+
+
+async def test_a_drained_member_hands_its_clients_over(tmp_path: Path) -> None:
+    store = MemoryStore()
+    async with members(tmp_path, lambda: store) as made:
+        leaving, heir = made[1], made[2]
+        async with people(made[0], leaving) as (balancer, load):
+            await asyncio.sleep(0.3)
+            drained = asyncio.ensure_future(leaving.member.drain(8.0))
+            await until(lambda: not leaving.gateway.clients)
+            await made.until_settled(leaving)
+            load.start_traffic(20.0)
+            await asyncio.sleep(0.5)  # through the leaving one, which relays
+            for row in await load.settle():
+                assert row.received >= row.sent > 0
+            assert leaving.member.relay.counts["to_owner", "esp"] > 0
+            balancer.move(leaving, heir)
+            load.start_traffic(20.0)
+            assert await drained
+            for row in await load.settle():
+                assert row.received >= row.sent > 0
+                assert row.longest() < 1.0
