@@ -123,6 +123,7 @@ class StoreLeases:
         self._tasks: set[asyncio.Task[None]] = set()
         self._releases: dict[str, None] = {}  # to be told to the store, in order
         self._inherited: set[SessionKey] = set()  # not to be released: another has the lease
+        self._heirs: dict[str, str] = {}  # who has it, as long as the store does not know
         self._unsure: set[str] = set()  # users of whom we don't know what the store holds
         self._over = Memory()  # sessions that ended here
         self._doomed = Memory()  # must end as soon as they are here
@@ -176,7 +177,7 @@ class StoreLeases:
     def end(self, session: str, reason: Reason) -> bool:
         """Another member says that this session must end. False: it is not here; should it come
         within two minutes, it ends then."""
-        key, now = self._names.find(session), self._time()
+        key, now = self._find_heir(session), self._time()
         call = self._names.call(key) if key is not None else None
         if key is not None and call is not None and call.place is not None:
             self._close(key, reason)
@@ -316,6 +317,8 @@ class StoreLeases:
                 self._release_soon(asked.name)
         elif heir_of is not None:
             self._inherited.add(heir_of)
+            if (former_name := self._names.name(heir_of)) is not None:
+                self._heirs[former_name] = asked.name
         effects = conclude(self._gateway, question, outcome, ended, now)
         if since != question.since and asked.call.place is not None:
             asked.call.place = replace(asked.call.place, since=since)
@@ -351,7 +354,7 @@ class StoreLeases:
         mine: list[SessionKey] = []
         others: list[Replaced] = []
         for one in replaced:
-            key = self._names.find(one.session)
+            key = self._find_heir(one.session)
             if key is not None:
                 mine.append(key)
             elif not self._over.holds(one.session, self._time()):
@@ -364,7 +367,7 @@ class StoreLeases:
         """Every lease of ours; then say that this was all."""
         self._renewed_at = self._time()
         self._renew_at = self._renewed_at + RENEW_SECONDS
-        unsure = set(self._unsure)
+        unsure, heirs = set(self._unsure), set(self._heirs)
         done: set[str] = set()
         while waiting := [k for k, name in self._names.placed().items() if name not in done]:
             for at in range(0, len(waiting), RENEWED_AT_ONCE):
@@ -374,6 +377,8 @@ class StoreLeases:
         if not await self._bounded(self._store.restored(self._identity())):
             self.renew_soon()
         self._unsure -= unsure
+        for name in heirs:
+            del self._heirs[name]
 
     async def _renew(self, keys: Sequence[SessionKey]) -> set[str]:
         """The names of those that were there to be renewed, or that are over by now."""
@@ -398,6 +403,12 @@ class StoreLeases:
             self._close(key, Reason.REPLACED_SESSION)
         elif not self._over.holds(session, self._time()):
             self._end_elsewhere(self._whom(owner), session, Reason.REPLACED_SESSION)
+
+    def _find_heir(self, session: str) -> SessionKey | None:
+        """The session that has what this one had last, as far as the store knows."""
+        while (heir := self._heirs.get(session)) is not None:
+            session = heir
+        return self._names.find(session)
 
     def _whom(self, owner: str) -> str:
         """What should be ours and is not has just moved, or is about to: everybody is told."""
