@@ -22,6 +22,8 @@ from ferrule.cluster.relay import build_relayed, parse_relayed, pass_on
 from ferrule.cluster.ring import MAC_OCTETS, VERSION, Ring, RingKind
 from ferrule.core.ids import Address
 from ferrule.core.secret import Secret
+from ferrule.gateway.image import build_image as build_client
+from ferrule.gateway.image import parse_image as parse_client
 from ferrule.store.snapshot import UNREADABLE, Image, parse_image
 from fuzz.machines import EFFECTS_MAX, RECORDS_MAX, pass_time
 from fuzz.registry import Entropy, records, target
@@ -52,6 +54,13 @@ def ring_body(kind: RingKind, body: bytes) -> None:
     relayed = parse_relayed(body)
     assert build_relayed(relayed) == body
     assert pass_on(relayed, 1).hops_left < relayed.hops_left
+
+
+@target(octets_max=8192)
+def store_checkpoint(data: bytes) -> None:
+    """A client's image, whoever wrote it: what is read can be written, and is read as the same."""
+    image = build_client(parse_client(data))
+    assert build_client(parse_client(image)) == image
 
 
 @target()

@@ -6,6 +6,7 @@ Inputs that once crashed lie beside them, under names that start with `crash-`, 
 
 from __future__ import annotations
 
+import json
 import struct
 from collections.abc import Callable
 from ipaddress import IPv4Address
@@ -448,6 +449,9 @@ def reversed_path(packet: bytes) -> bytes:
 # --- the ring and the store --------------------------------------------------------------------
 
 
+VECTORS = Path(__file__).parent.parent / "vectors" / "checkpoint.json"
+
+
 def cluster_seeds() -> dict[str, Seeds]:
     other = Member(Identity(MemberName("a-2"), 9), Address("2001:db8::3", 4501), draining=True)
     epoch = Epoch(EpochId(4, 2**63), (PEER, other))
@@ -479,6 +483,10 @@ def cluster_seeds() -> dict[str, Seeds]:
         "ring_member": {
             "peer": join_records(b"\2", b"\0" + heartbeat, b"\3", b"\0" + alone, b"\3", b"\2"),
             "store": join_records(b"\2", b"\2" + build_epoch(epoch), b"\3", b"\3"),
+        },
+        "store_checkpoint": {
+            vector["name"].replace(" ", "_"): bytes.fromhex(vector["input"])
+            for vector in json.loads(VECTORS.read_text())["vectors"]
         },
         "store_record": {
             "epoch": b"\1" + build_epoch(epoch),

@@ -29,6 +29,7 @@ RESERVED_FIRST: Final = 1 << 20  # sequence numbers of a new SA, without being a
 UID_DIGITS: Final = 16
 COOKIE_OCTETS: Final = 8
 SPI_OCTETS: Final = 4
+MAGIC_OCTETS: Final = 4
 _SINCE_2: Final[dict[str, Any]] = {"since": 2}
 
 
@@ -187,6 +188,7 @@ def _check(image: ClientImage) -> None:
             _is_id(s.session) and _is_id(s.peer_session) for t in image.tunnels for s in t.sessions
         ),
         all(_is_id(call.ns) for call in image.calls),
+        all(_is_sound_link(call.link) for call in image.calls if call.link is not None),
     )
     if not all(sound):
         raise Malformed(Reason.IMAGE_MALFORMED, f"check {sound.index(False)} of the image's fields")
@@ -195,6 +197,16 @@ def _check(image: ClientImage) -> None:
 def _is_id(number: int) -> bool:
     """16 bits, as L2TP's ids and sequence numbers are."""
     return 0 <= number <= 0xFFFF
+
+
+def _is_sound_link(link: LinkImage) -> bool:
+    identifiers = [n for a in (link.lcp, link.ipcp) for n in (a.identifier, a.request_identifier)]
+    return (
+        len(link.magic) == MAGIC_OCTETS
+        and _is_id(link.mru)
+        and _is_id(link.peer_mru)
+        and all(0 <= identifier <= 0xFF for identifier in identifiers)
+    )
 
 
 def _is_sound_isakmp(sa: IsakmpSaImage) -> bool:

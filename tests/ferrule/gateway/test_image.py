@@ -372,6 +372,29 @@ def test_no_sequence_number_comes_twice(*, killed: bool) -> None:
     assert len(set(numbers)) == len(numbers)
 
 
+def test_what_was_received_before_is_a_replay_after() -> None:
+    pair, seat = up()
+    heard: list[tuple[Path, bytes]] = []
+    receive = pair.gateway.plane.receive_datagram
+
+    def tap(path: Path, data: bytes) -> None:
+        heard.append((path, data))
+        receive(path, data)
+
+    pair.gateway.plane.receive_datagram = tap  # type: ignore[method-assign]
+    for _ in range(3):
+        assert seat.ping()
+    pair.move()
+    plane, before = pair.gateway.plane, pair.gateway.pings
+    esp = [(path, data) for path, data in heard if any(data[:4]) and len(data) > 8]
+    assert len(esp) >= 3
+    for path, data in esp:
+        plane.receive_datagram(path, data)
+    assert plane.counters().drops == {Reason.ESP_REPLAY.value: len(esp)}
+    assert pair.gateway.pings == before
+    assert seat.ping()
+
+
 def test_a_planned_move_gives_no_numbers_up() -> None:
     pair, _ = up()
     (image,) = (parse_image(octets) for octets in pair.gateway.release().values())
@@ -714,6 +737,10 @@ def _set(path: str, value: object) -> Callable[[ClientImage], None]:
         _set("tunnels.0.channel.peer_tunnel", -1),
         _set("tunnels.0.sessions.0.peer_session", 1 << 16),
         _set("calls.0.ns", 1 << 16),
+        _set("calls.0.link.mru", 1 << 16),
+        _set("calls.0.link.peer_mru", -1),
+        _set("calls.0.link.magic", b"five."),
+        _set("calls.0.link.ipcp.identifier", 256),
     ],
 )
 def test_an_image_nobody_could_go_on_with_is_refused(
