@@ -53,9 +53,13 @@ class Ring:
     __slots__ = ("_keys", "_own")
 
     def __init__(self, own: MemberName, keys: Sequence[Secret]) -> None:
+        self._own = own
+        self.replace(keys)
+
+    def replace(self, keys: Sequence[Secret]) -> None:
+        """Go on with these. Raises ValueError as at birth, and changes nothing then."""
         if not 1 <= len(keys) <= KEYS_MAX:
             raise ValueError(f"one key, or two while they are rotated, not {len(keys)}")
-        self._own = own
         self._keys = [_mac_key(key) for key in keys]
 
     def wrap(self, kind: RingKind, body: bytes, receiver: MemberName) -> bytes:

@@ -40,10 +40,20 @@ def test_two_keys_are_accepted_during_a_rotation() -> None:
         old.unwrap(both.wrap(RingKind.HEARTBEAT, b"x", ADA), BOB)
 
 
+def test_keys_are_replaced() -> None:
+    one, other = Ring(ADA, [KEY]), Ring(BOB, [NEW])
+    one.replace([NEW])
+    assert other.unwrap(one.wrap(RingKind.HEARTBEAT, b"x", BOB), ADA)[1] == b"x"
+
+
 @pytest.mark.parametrize("keys", [[], [KEY, NEW, Secret(b"x" * 32)]])
 def test_one_key_or_two(keys: list[Secret]) -> None:
     with pytest.raises(ValueError, match="one key, or two"):
         Ring(ADA, keys)
+    one, other = Ring(ADA, [KEY]), Ring(BOB, [KEY])
+    with pytest.raises(ValueError, match="one key, or two"):
+        one.replace(keys)
+    assert other.unwrap(one.wrap(RingKind.HEARTBEAT, b"x", BOB), ADA)[1] == b"x"
 
 
 @settings(max_examples=200, deadline=None)
