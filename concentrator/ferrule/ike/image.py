@@ -13,6 +13,7 @@ from typing import Final
 from ferrule.core.ids import Address, Cookie, IsakmpSaId, Path, Spi
 from ferrule.core.secret import Secret
 from ferrule.crypto.suites import Cipher, EspSuite, Group, Hash
+from ferrule.ike.choice import LIFE_OCTETS_MAX
 from ferrule.ike.isakmp_sa import (
     IpsecSa,
     IsakmpSa,
@@ -248,7 +249,7 @@ def ipsec_image(ipsec: IpsecSa, offset: float) -> IpsecSaImage:
         ipsec.local_id,
         ipsec.peer_id,
         ipsec.life_seconds,
-        ipsec.life_kilobytes,
+        min(ipsec.life_kilobytes, LIFE_OCTETS_MAX),  # the peer may say any number
         ipsec.created + offset,
         ipsec.expires + offset,
         ipsec.quick_mode,

@@ -164,6 +164,22 @@ def test_a_client_goes_on(
 
 
 @KILLED
+def test_what_is_sent_goes_over_the_same_sa(*, killed: bool) -> None:
+    pair, seat = up()
+    after_a_rekey_of_phase_2(pair, seat)
+
+    def sending() -> list[bool]:
+        state = pair.gateway.plane.client_state(the_client(pair).id)
+        assert state is not None
+        return [sa.active for sa in sorted(state.sas, key=lambda sa: newest.index(sa.inbound_spi))]
+
+    newest = list(the_client(pair).ipsec_sas)[::-1]
+    assert sending() == [True, False]
+    pair.move(killed=killed)
+    assert sending() == [True, False]
+
+
+@KILLED
 def test_the_clients_own_rekeys_of_both_phases(*, killed: bool) -> None:
     pair, seat = up(**SHORT_LIVES)
     pair.move(killed=killed)
@@ -341,11 +357,11 @@ def test_what_the_client_has_not_acknowledged_is_said_again(*, killed: bool) -> 
     pair.network.cut = True
     (tunnel,) = the_client(pair)._l2tp._tunnels.values()
     assert pair.loop.run(10.0, lambda: not tunnel.channel.idle)
-    pair.move(killed=killed)
     pair.network.cut = False
+    pair.move(killed=killed)
     (tunnel,) = the_client(pair)._l2tp._tunnels.values()
     assert not tunnel.channel.idle
-    assert pair.loop.run(3.0, lambda: tunnel.channel.idle)
+    assert pair.loop.run(0.1, lambda: tunnel.channel.idle)  # at once
     goes_on(pair, seat)
 
 
