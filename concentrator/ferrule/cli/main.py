@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from ferrule import __version__
-from ferrule.cli.admin import kick, sessions, status
+from ferrule.cli.admin import cluster, kick, sessions, status
 from ferrule.cli.check_config import check_config
 from ferrule.cli.demo import demo
 from ferrule.cli.demo_cluster import demo_cluster
@@ -49,6 +49,7 @@ for command in (
     probe,
     status,
     sessions,
+    cluster,
     kick,
     check_config,
     hash_password,

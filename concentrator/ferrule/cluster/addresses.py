@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from typing import Final
 
@@ -34,6 +35,10 @@ class AddressBook:
     def find(self, address: bytes) -> MemberName | None:
         found = self._known.get(address)
         return found[0] if found is not None else None
+
+    def counts(self) -> dict[str, int]:
+        """How many each member has."""
+        return dict(Counter(member for member, _ in self._known.values()))
 
     def hear(self, member: MemberName, here: bool, addresses: Iterable[bytes], now: float) -> None:
         for address in addresses:

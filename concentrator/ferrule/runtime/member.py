@@ -2,7 +2,7 @@
 gateway, the plane and the driver of this process.
 
 Made before the plane, which asks it for what is elsewhere; `start` opens the ring. Whatever the
-configuration says of store and ring is read at the start only.
+configuration says of store and ring is read at the start only, but for the keys.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import contextlib
 import os
 import re
 import socket
+import time
 from collections.abc import Callable, Coroutine
 from pathlib import Path as FilePath
 from typing import Any, Final
@@ -23,7 +24,7 @@ from ferrule.cluster.effects import Standing
 from ferrule.cluster.members import MemberName
 from ferrule.cluster.messages import Ending, EndSessions
 from ferrule.cluster.ring import Ring, RingKind
-from ferrule.cluster.sealing import Sealer
+from ferrule.cluster.sealing import Sealer, key_id
 from ferrule.cluster.shards import ShardNames
 from ferrule.cluster.timing import Timing
 from ferrule.core.ids import Address, ClientId, Path
@@ -42,6 +43,7 @@ from ferrule.runtime.endings import Endings
 from ferrule.runtime.gateway_spec import Store as StoreSpec
 from ferrule.runtime.late_binding import LateBinding
 from ferrule.runtime.leases import StoreLeases
+from ferrule.runtime.member_view import MemberView
 from ferrule.runtime.relay import Relay
 from ferrule.runtime.report import TelemetryReport
 from ferrule.runtime.ring_port import RingPort, plain
@@ -49,6 +51,7 @@ from ferrule.runtime.takeover import TakeOver
 from ferrule.store.interface import Store
 from ferrule.store.valkey import ValkeySettings, ValkeyStore
 from ferrule.store.valkey_url import parse_url
+from ferrule.telemetry.cluster_metrics import ClusterMetrics
 
 ADDRESS_VARIABLE: Final = "FERRULE_ADDRESS"
 MEMBER_VARIABLE: Final = "FERRULE_MEMBER"
@@ -76,14 +79,13 @@ class Member:
     ) -> None:
         """Raises ValueError, with a message for a person, for an environment that says nothing."""
         spec = config.gateway.store
-        keys = [key for key in (spec.key, spec.previous_key) if key is not None]
+        keys = keys_of(spec)
         assert keys, "config_checks wants one"
         assert spec.names_key is not None
         self.name = member_name(config)
         self.address = ring_address(config)
         self.store = store
         self.cluster = Cluster(self.name, self.address, store, os.urandom, timing=timing)
-        self._keys = keys
         self._gateway = gateway
         self._driver = driver
         self._report = report
@@ -92,7 +94,11 @@ class Member:
         self._receive: Callable[[Path, bytes], None] | None = None
         self._send: Callable[[Path, bytes], None] | None = None
         self._plane: PythonPlane | None = None
-        sealer = Sealer(spec.gateway, keys, os.urandom)
+        self.view = MemberView(self, time.time)
+        self.metrics = ClusterMetrics(report.metrics.registry, self.view.snapshot)
+        self._ring = Ring(self.name, keys)
+        self._sealer = sealer = Sealer(spec.gateway, keys, os.urandom)
+        self._key_ids = [key_id(key) for key in keys]
         self.relay = Relay(self.cluster, names, gateway, clock=loop.time)
         self.checkpoints = Checkpoints(
             gateway,
@@ -112,7 +118,7 @@ class Member:
             self.checkpoints,
             self.relay,
             clock=loop.time,
-            observe=report.took_over,
+            observe=self._took_over,
         )
         self.late_binding = LateBinding(
             self.cluster,
@@ -150,7 +156,8 @@ class Member:
         """`receive` takes a datagram as if it came in here, `send` is for our own sockets. Raises
         OSError."""
         self._plane, self._receive, self._send = plane, receive, send
-        ring = RingPort(self.address, Ring(self.name, self._keys), self.relay.said, self.dropped)
+        self.view.attach(plane)
+        ring = RingPort(self.address, self._ring, self.relay.said, self.dropped)
         stack.callback(ring.close)
         self.relay.attach(self, ring)
         self.checkpoints.attach(self._driver, plane, self.takeover)
@@ -189,6 +196,18 @@ class Member:
             return ""
         return f"not among the members yet: {self.cluster.watch.why or 'waiting for the others'}"
 
+    def reload(self, config: Config) -> None:
+        """Other keys are used from now on, and what we have is sealed by them anew."""
+        keys = keys_of(config.gateway.store)
+        named = [key_id(key) for key in keys]
+        if not keys or named == self._key_ids:
+            return
+        self._sealer.replace(keys)
+        self._ring.replace(keys)
+        self.checkpoints.mark_all()
+        self._key_ids = named
+        self._log.info("keys of the shared state replaced", accepted=len(keys))
+
     async def drain(self, seconds: float) -> bool:
         """Hand everything over, and relay until nothing was relayed for a while. False: there is
         nobody to take it."""
@@ -205,7 +224,8 @@ class Member:
             await asyncio.sleep(0.05)
         handed_over = round(self._loop.time() - began, 3)
         while self._loop.time() < began + seconds:
-            if self._loop.time() > max(began, self.relay.last_relayed) + QUIET_SECONDS:
+            quiet_since = max(began, self.relay.last_relayed)
+            if not self.cluster.owners or self._loop.time() > quiet_since + QUIET_SECONDS:
                 break
             await asyncio.sleep(0.1)
         self._log.info(
@@ -278,7 +298,15 @@ class Member:
         self.leases.renew_soon()
         self.relay.announce(self._addresses())
 
+    def _took_over(self, seconds: float, shards: int, clients: int) -> None:
+        self.view.took_over(seconds, shards, clients)
+        self.metrics.took_over(seconds)
+
     # --- sessions
+
+    def sessions_by_member(self) -> dict[str, int]:
+        """Sessions with an address, as far as the others have said."""
+        return {**self.relay.addresses.counts(), self.name: len(self._addresses())}
 
     def _addresses(self) -> list[bytes]:
         return [
@@ -292,6 +320,7 @@ class Member:
             await asyncio.sleep(TELL_SECONDS)
             self.relay.announce(self._addresses())
             self.relay.sweep()
+            self.view.sample()
 
     def _end_here(self, wish: EndSessions) -> int:
         if wish.what is Ending.SESSION:
@@ -320,6 +349,11 @@ def open_store(spec: StoreSpec, folder: FilePath) -> Store:
         server_name=tls.server_name,
     )
     return ValkeyStore(spec.gateway, settings)
+
+
+def keys_of(spec: StoreSpec) -> list[Secret]:
+    """The first one seals, all are accepted."""
+    return [key for key in (spec.key, spec.previous_key) if key is not None]
 
 
 def member_name(config: Config) -> MemberName:

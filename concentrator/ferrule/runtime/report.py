@@ -158,9 +158,6 @@ class TelemetryReport:
         self.metrics.client_moved()
         self._log.debug("client moved", client=moved.client, peer=str(moved.path.peer))
 
-    def took_over(self, seconds: float, clients: int) -> None:
-        """Shards are ours, and `clients` with them."""
-
     def bug(self, where: str) -> None:
         self.metrics.bug()
         if self._lines.take("bug", time.monotonic()) is not None:

@@ -7,7 +7,6 @@ import contextlib
 import os
 import signal
 import time
-from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -16,15 +15,14 @@ import structlog
 from ferrule import __version__
 from ferrule.accounts.admission import Accounts
 from ferrule.cluster.shards import SHARDS, ShardNames
-from ferrule.core.ids import ClientId, SessionId, TunnelId
 from ferrule.core.ids import Path as NetPath
 from ferrule.core.reasons import Reason
 from ferrule.core.secret import Secret
 from ferrule.dataplane.python import PythonPlane
-from ferrule.gateway.call import Call
 from ferrule.gateway.gateway import Gateway
 from ferrule.gateway.settings import SessionKey, Site
 from ferrule.runtime.admin import serve_admin
+from ferrule.runtime.administration import Administration
 from ferrule.runtime.assemble import gateway_settings
 from ferrule.runtime.config import Config, load
 from ferrule.runtime.config_accounts import accounts_settings
@@ -76,9 +74,7 @@ class Server:
         """`config` is what `load_newest` made of `path`."""
         self._config = config
         self._sources = sources_of(config, path)
-        self._revisions = revisions(self._sources.file.parent)
         self._log = structlog.get_logger("ferrule")
-        self._started = time.monotonic()
         self._stop = asyncio.Event()
         self._failure = ""
         self._reload_lock = asyncio.Lock()
@@ -126,7 +122,7 @@ class Server:
             await stack.enter_async_context(
                 serve_http(http, self._report.metrics.registry, self._missing)
             )
-            await stack.enter_async_context(serve_admin(self, listen.admin))
+            await stack.enter_async_context(serve_admin(self._administration, listen.admin))
             if listen.remote is not None:
                 await stack.enter_async_context(serve_remote(self, listen.remote, self._remote_key))
             self._keep(stack, watch(self._files, self._reload))
@@ -167,6 +163,18 @@ class Server:
             self._member = Member(
                 config, store, names, self._gateway, self._driver, self._report, loop
             )
+        self._administration = Administration(
+            self._gateway,
+            self._accounts,
+            self._driver,
+            self._report,
+            self._member,
+            clock=loop.time,
+            file=lambda: self._sources.file,
+            receive_buffers=self._receive_buffers,
+            plane=lambda: self._plane,
+        )
+        self._administration.revisions = revisions(self._sources.file.parent)
 
     def _open_ports(self, stack: contextlib.AsyncExitStack, host: str) -> None:
         listen = self._config.listen
@@ -333,7 +341,7 @@ class Server:
         except ValueError as error:
             problems = [str(error)]
         else:
-            self._revisions = numbers
+            self._administration.revisions = numbers
             return ""
         self._report.metrics.reloaded(ok=False)
         for problem in problems:
@@ -352,9 +360,11 @@ class Server:
         self._config = config
         self._adapt_host(config)
         self._driver.command(lambda _: self._gateway.reload(gateway_settings(config)))
+        if self._member is not None:
+            self._member.reload(config)
         for ending in endings:
             if isinstance(ending.key, SessionKey):
-                self._end(ending.key, ending.reason)
+                self._administration.end(ending.key, ending.reason)
         self._report.metrics.reloaded(ok=True)
         self._tell_weak(config)
         self._log.info(
@@ -367,93 +377,11 @@ class Server:
         except EGRESS_ERRORS as error:
             self._log.error("host not configured for the new configuration", cause=str(error))
 
-    def _end(self, key: SessionKey, reason: Reason) -> None:
-        self._driver.command(lambda now: self._gateway.close_session(key, reason, now))
-
-    # --- admin
-
-    def status(self) -> dict[str, Any]:
-        up = sum(1 for call in self._gateway.sessions() if call.facts.up_at is not None)
-        return {
-            "version": __version__,
-            "uptime_seconds": round(time.monotonic() - self._started, 1),
-            "ready": self._report.ready,
-            "config": str(self._sources.file),
-            "users": len(self._accounts.users),
-            "clients": len(self._gateway.clients),
-            "sessions": up,
-            "sessions_in_setup": self._gateway.site.calls - up,
-            "pools": [
-                {"name": use.name, "size": use.size, "leased": use.leased}
-                for use in self._accounts.pool_use()
-            ],
-            "receive_buffer_octets": self._receive_buffers(),
-        }
-
-    def remote_status(self) -> dict[str, Any]:
-        """For an operator: what a resource's status shows."""
-        on = Counter(
-            call.facts.username for call in self._gateway.sessions() if call.facts.up_at is not None
-        )
-        return {
-            "version": __version__,
-            "ready": self._report.ready,
-            "revisions": self._revisions,
-            "sessions": on.total(),
-            "pool_free": sum(use.free for use in self._accounts.pool_use()),
-            "users": on,
-            "connected": self._report.connected,
-            "weak_sas": self._report.weak_sas(),
-        }
-
     def _remote_key(self) -> Secret:
         key = self._config.listen.remote_key
         assert key is not None, "config_checks wants one where there is a remote port"
         return key
 
-    def sessions(self) -> list[dict[str, Any]]:
-        now = asyncio.get_running_loop().time()
-        return [self._describe(call, now) for call in self._gateway.sessions()]
-
-    def _describe(self, call: Call, now: float) -> dict[str, Any]:
-        facts = call.facts
-        counters = self._plane.session_counters(*call.key)
-        return {
-            "session": "/".join(map(str, call.key)),
-            "user": facts.username,
-            "address": str(facts.address) if facts.address else "",
-            "peer": str(facts.path.peer),
-            "state": "up" if facts.up_at is not None else "setting up",
-            "seconds": round(now - (facts.up_at or facts.started), 1),
-            "identity": facts.identity,
-            "client": facts.client_name,
-            "auth": facts.auth_method,
-            "phase1": facts.phase1_suite,
-            "phase2": facts.phase2_suite,
-            "octets_up": counters.octets_up if counters else 0,
-            "octets_down": counters.octets_down if counters else 0,
-            "idle_seconds": round(now - counters.last_data, 1)
-            if counters and counters.last_data
-            else None,
-        }
-
-    def kick(self, *, session: str = "", user: str = "", everyone: bool = False) -> int:
-        if not (session or user or everyone):
-            raise ValueError("name a session, a user, or all")
-        wanted = _session_key(session) if session else None
-        keys = [
-            call.key
-            for call in self._gateway.sessions()
-            if everyone or call.key == wanted or (user and call.facts.username == user)
-        ]
-        for key in keys:
-            self._end(key, Reason.ADMIN_KICK)
-        return len(keys)
-
-
-def _session_key(text: str) -> SessionKey:
-    try:
-        client, tunnel, session = (int(part) for part in text.split("/"))
-    except ValueError:
-        raise ValueError(f"{text!r} is no session; they look like 3/17/4") from None
-    return SessionKey(ClientId(client), TunnelId(tunnel), SessionId(session))
+    def remote_status(self) -> dict[str, Any]:
+        """For an operator, over the remote port."""
+        return self._administration.remote_status()

@@ -60,7 +60,7 @@ class TakeOver:
         relay: Relay,
         *,
         clock: Callable[[], float],
-        observe: Callable[[float, int], None] = lambda seconds, clients: None,
+        observe: Callable[[float, int, int], None] = lambda seconds, shards, clients: None,
     ) -> None:
         self.adopted = 0  # clients that came from other members
         self.released = 0  # clients that went to others by plan
@@ -93,6 +93,11 @@ class TakeOver:
     def close(self) -> None:
         for task in self._tasks:
             task.cancel()
+
+    @property
+    def coming(self) -> int:
+        """How many shards of ours are not ready yet."""
+        return len(self._coming)
 
     def ready(self, shard: int) -> bool:
         return shard not in self._coming and shard in self._cluster.held
@@ -181,7 +186,7 @@ class TakeOver:
                 if self._owns(shard, claim):
                     self._on_ready(shard)
         seconds = self._clock() - began
-        self._observe(seconds, adopted)
+        self._observe(seconds, len(shards), adopted)
         if adopted:
             self._log.info("clients taken over", clients=adopted, seconds=round(seconds, 3))
 

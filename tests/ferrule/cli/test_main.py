@@ -14,6 +14,7 @@ COMMANDS = {
     "status",
     "init-tun",
     "sessions",
+    "cluster",
     "kick",
     "check-config",
     "hash-password",
