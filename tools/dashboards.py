@@ -321,6 +321,51 @@ POOLS: Final = (
     ),
 )  # fmt: skip
 
+MEMBERS: Final = (
+    Panel(
+        lines, "Members", "How many each pod counts: where they differ, the ring is cut.",
+        [Query("ferrule_cluster_members{CHOSEN}", "{{namespace}}/{{pod}}")],
+        "none", width=6,
+    ),
+    Panel(
+        stacked, "Shards", "Clients are spread over 1,024 shards; what each pod serves.",
+        [Query("ferrule_cluster_shards{CHOSEN}", "{{namespace}}/{{pod}}")],
+        "none", width=6,
+    ),
+    Panel(
+        lines, "Store", "1 while a pod reaches it. Without it clients stay, and nobody takes over.",
+        [Query("min by (namespace, pod) (ferrule_store_up{CHOSEN})", "{{namespace}}/{{pod}}")],
+        "none", width=6, adapt=lambda panel: panel.max(1),
+    ),
+    Panel(
+        lines, "Relay share", "Of the ESP packets that entered at a pod in the last minute, those "
+        "that were another's. Near zero, but for a while after pods came or went.",
+        [Query("ferrule_relay_share{CHOSEN}", "{{namespace}}/{{pod}}")],
+        "percentunit", width=6,
+    ),
+    Panel(
+        stacked, "Relayed", "Packets that pods sent each other, by what they are.",
+        [Query("sum by (direction, kind) ("
+               'rate(ferrule_relayed_packets_total{CHOSEN, direction=~"to_.*"}[$__rate_interval]))',
+               "{{direction}}: {{kind}}")],
+        "pps",
+    ),
+    Panel(
+        stacked, "Clients that moved", "Bound: to the pod that their traffic enters. Handed over: "
+        "before a pod left. Taken over: after it did. Lost: they have to connect anew.",
+        [Query("60 * sum by (how) (rate(ferrule_cluster_clients_total{CHOSEN}[$__rate_interval]))",
+               "{{how}}")],
+        "cpm",
+    ),
+    Panel(
+        lines, "Time to take over", "From the order to serve shards to the last of their clients: "
+        "95th percentile since each pod began, for it is rare.",
+        [Query("histogram_quantile(0.95, sum by (namespace, pod, le) ("
+               "ferrule_cluster_take_over_seconds_bucket{CHOSEN}))", "{{namespace}}/{{pod}}")],
+        "s",
+    ),
+)  # fmt: skip
+
 PROCESS: Final = (
     Panel(
         lines, "CPU", "Cores that a pod uses.",
@@ -355,6 +400,7 @@ ROWS: Final[Sequence[tuple[str, Sequence[Panel]]]] = (
     ("Throughput", THROUGHPUT),
     ("Set-ups and what fails", SETUPS),
     ("Pools", POOLS),
+    ("Replicas", MEMBERS),
     ("The pods' processes", PROCESS),
 )
 

@@ -7,6 +7,7 @@ import asyncio
 import base64
 import itertools
 import json
+import os
 import threading
 import time
 from concurrent.futures import Future
@@ -24,7 +25,13 @@ from ferrule_operator.rendering import load_bundles
 from ferrule_operator.reports import revisions_of
 from tests.kubernetes.cluster.api import Api, CommandRefused, eventually
 
-_hosts = itertools.count(2)
+_numbers = itertools.count(1)
+
+
+def _host() -> str:
+    """An address on loopback that no other pod has, and none of another run on this machine."""
+    mine = os.getpid() % 60_000
+    return f"127.{mine // 250 + 1}.{mine % 250}.{next(_numbers)}"
 
 
 class Concentrator:
@@ -103,7 +110,7 @@ class Kubelet:
             lambda: self._api.get("pod", pod, self._namespace), seconds=seconds, what=f"pod {pod}"
         )
         concentrator = Concentrator(self._mounted(gateway))
-        host = f"127.0.0.{next(_hosts)}"
+        host = _host()
         ready = threading.Event()
         key = Secret(concentrator.files["remote.key"].encode())
         serving = self._serve(concentrator, host, key, ready)
