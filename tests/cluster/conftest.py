@@ -69,9 +69,10 @@ def _cluster(laboratory: ClusterLaboratory) -> Iterator[Cluster]:
 
 @pytest.fixture
 def cluster(_cluster: Cluster) -> Iterator[Cluster]:
-    """Three pods that serve, before and after."""
+    """Three pods that serve, before and after, with nobody on."""
     _cluster.mend()
-    _cluster.balancer.forget()
+    _cluster.empty()
+    _cluster.balancer.rotate(0)
     yield _cluster
     _cluster.mend()
     assert _cluster.bugs() == []

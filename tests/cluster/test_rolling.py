@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 import time
+from collections import Counter
 
 import pytest
 
@@ -30,9 +31,12 @@ def _restart_all(cluster: Cluster, people: Crowd, measured: Timings) -> None:
         status = pod.await_end(GRACE_SECONDS)
         ended = time.monotonic()
         cluster.restart(pod)
+        report = people.report()
+        silences = [begin - told for c in report.clients for begin, _ in c.gaps if begin > told]
         measured.add(
             f"{pod.name}: ended after {ended - told:.1f} s, served again after"
-            f" {time.monotonic() - ended:.1f} s; {people.report()}"
+            f" {time.monotonic() - ended:.1f} s; {report}; silences begin"
+            f" {dict(sorted(Counter(round(at, 1) for at in silences).items()))} s after SIGTERM"
         )
         assert status in (0, -signal.SIGTERM)
         time.sleep(READY_SECONDS)

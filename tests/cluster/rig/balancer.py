@@ -94,6 +94,9 @@ class Balancer:
                 if sum(e.ready and not e.terminating for e in self._endpoints) == count:
                     return
             assert self._failure is None, self._failure
+            if count == len(self._endpoints):
+                for each in self._endpoints:
+                    assert each.pod.running, f"{each.pod.name} ended:\n{each.pod.text()[-3000:]}"
             if time.monotonic() > end:
                 states = [(e.pod.name, e.ready, e.terminating) for e in self._endpoints]
                 raise AssertionError(f"not {count} pods serve: {states}\n{self.changes}")

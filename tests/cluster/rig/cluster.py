@@ -123,6 +123,13 @@ class Cluster:
             self.balancer.terminating(pod, on=False)
         self.balancer.await_serving(len(self.pods), FORM_SECONDS)
 
+    def empty(self) -> None:
+        """Nobody is on, whoever a test left behind."""
+        for pod in self.pods:
+            if pod.sessions():
+                pod.admin("POST", "/kick", {"all": True})
+        until(lambda: self.sessions() == [], 10, "sessions that were kicked are still on")
+
     def bugs(self) -> list[str]:
         """What pods logged that tells of bugs, since the start."""
         return [
