@@ -191,6 +191,16 @@ async def test_a_user_with_rights_on_one_gateway_only(server: ValkeyServer) -> N
                 await question(store)
 
 
+async def test_another_password_is_for_connections_to_come(server: ValkeyServer) -> None:
+    async with opened(acl_url(server), "vpn", password=Secret(b"before")) as store:
+        with pytest.raises(StoreAway):
+            await store.load(7)
+        store.use_password(Secret(PASSWORD.encode()))
+        await store.load(7)
+        store.use_password(Secret(b"after"))
+        await store.load(7)
+
+
 async def test_a_wrong_password_is_not_told(server: ValkeyServer) -> None:
     async with opened(acl_url(server), "vpn", password=Secret(b"guessed")) as store:
         with pytest.raises(StoreAway) as refused:

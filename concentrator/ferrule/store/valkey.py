@@ -20,6 +20,7 @@ from valkey.asyncio import Sentinel, Valkey, ValkeyCluster
 from valkey.asyncio.cluster import ClusterNode
 from valkey.asyncio.retry import Retry
 from valkey.backoff import NoBackoff
+from valkey.credentials import CredentialProvider
 from valkey.exceptions import ConnectionError as ValkeyConnectionError
 from valkey.exceptions import ValkeyClusterException, ValkeyError
 
@@ -83,13 +84,28 @@ class ValkeySettings:
     timeout_seconds: float = TIMEOUT_SECONDS
 
 
+class _Credentials(CredentialProvider):
+    """Asked for at each connection, so that a password can be another one tomorrow."""
+
+    def __init__(self, username: str, password: Secret) -> None:
+        self._username = username
+        self.password = password
+
+    def get_credentials(self) -> tuple[str] | tuple[str, str]:
+        password = self.password.reveal().decode()
+        return (self._username, password) if self._username else (password,)
+
+
 class ValkeyStore:
     """What one gateway has in the server. Connects with the first operation."""
 
     def __init__(self, gateway: str, settings: ValkeySettings) -> None:
         self._prefix = f"{{ferrule:{gateway}}}:"
         self._timeout_seconds = settings.timeout_seconds
-        self._client, self._sentinel = _connect(settings)
+        self._credentials: _Credentials | None = None
+        if settings.password is not None:
+            self._credentials = _Credentials(settings.target.username, settings.password)
+        self._client, self._sentinel = _connect(settings, self._credentials)
         self._free = asyncio.Semaphore(CONNECTIONS_MAX)
         self._members = self._keys("epoch", "records", "marks")
         self._book = self._keys(
@@ -233,6 +249,11 @@ class ValkeyStore:
 
     # --- the connection ---------------------------------------------------------------------
 
+    def use_password(self, password: Secret) -> None:
+        """For connections to come; those that are stay. There must have been one before."""
+        if self._credentials is not None:
+            self._credentials.password = password
+
     async def close(self) -> None:
         clients = [self._client, *(self._sentinel.sentinels if self._sentinel else ())]
         for client in clients:
@@ -274,14 +295,13 @@ class ValkeyStore:
             raise _away(error) from error
 
 
-def _connect(settings: ValkeySettings) -> tuple[Any, Any]:
+def _connect(settings: ValkeySettings, credentials: _Credentials | None) -> tuple[Any, Any]:
     """A client that connects when it is used, and the sentinels that it asks, if any."""
     target = settings.target
     common: dict[str, Any] = {
         "socket_timeout": settings.timeout_seconds,
         "socket_connect_timeout": settings.timeout_seconds,
-        "username": target.username or None,
-        "password": settings.password.reveal().decode() if settings.password else None,
+        "credential_provider": credentials,
         # A connection that the server closed while nobody looked is not worth an error.
         "retry": Retry(NoBackoff(), 1, (ValkeyConnectionError,)),
         "retry_on_error": [ValkeyConnectionError],
