@@ -277,6 +277,16 @@ class Checkpoints:
         self._extra.append(_Row(put))
         self._wake.set()
 
+    def probe(self) -> None:
+        """Find out whether the store still has our claims."""
+        if self.claims:
+            shard, claim = next(iter(self.claims.items()))
+            self.soon(Put(shard, claim, PROBE, None))
+
+    def in_plane(self, client: ClientId) -> bool:
+        assert self._plane is not None
+        return self._plane.client_state(client) is not None
+
     # --- the writer
 
     async def run(self) -> None:
@@ -424,9 +434,7 @@ class Checkpoints:
                         self._window_tops(client_id),
                     ):
                         self.mark(client_id)
-            if self.claims:
-                shard, claim = next(iter(self.claims.items()))
-                self.soon(Put(shard, claim, PROBE, None))
+            self.probe()
             for cookie in self._forwards.expire(self._wall()):
                 shard = self._names.shard_of_cookie(cookie)
                 if (claim_of := self.claims.get(shard)) is not None:

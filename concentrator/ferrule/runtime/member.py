@@ -2,7 +2,7 @@
 gateway, the plane and the driver of this process.
 
 Made before the plane, which asks it for what is elsewhere; `start` opens the ring. Whatever the
-configuration says of store and ring is read at the start only, but for the keys.
+configuration says of store and ring is read at the start only, but for the keys and the password.
 """
 
 from __future__ import annotations
@@ -198,7 +198,10 @@ class Member:
 
     def reload(self, config: Config) -> None:
         """Other keys are used from now on, and what we have is sealed by them anew."""
-        keys = keys_of(config.gateway.store)
+        spec = config.gateway.store
+        if isinstance(self.store, ValkeyStore) and spec.password is not None:
+            self.store.use_password(spec.password)
+        keys = keys_of(spec)
         named = [key_id(key) for key in keys]
         if not keys or named == self._key_ids:
             return
@@ -296,7 +299,8 @@ class Member:
     def shards_changed(self) -> None:
         self.late_binding.epoch_changed()
         self.leases.renew_soon()
-        self.relay.announce(self._addresses())
+        if self.may_serve():
+            self.relay.announce(self._addresses())
 
     def _took_over(self, seconds: float, shards: int, clients: int) -> None:
         self.view.took_over(seconds, shards, clients)
@@ -318,7 +322,8 @@ class Member:
     async def _announce(self) -> None:
         while True:
             await asyncio.sleep(TELL_SECONDS)
-            self.relay.announce(self._addresses())
+            if self.may_serve():
+                self.relay.announce(self._addresses())
             self.relay.sweep()
             self.view.sample()
 

@@ -87,9 +87,11 @@ class Relay:
         self._names = names
         self._gateway = gateway
         self._clock = clock
-        self._wall = wall
+        self.wall = wall
         self._recent = RecentPeers()
-        self._hops_left: int | None = None  # of the datagram that is being received from a member
+        # Of the datagram that is being received from a member:
+        self._hops_left: int | None = None
+        self._newer_epoch = False  # it was sent in one that we have yet to hear of
         self._inside: Inside | None = None
         self._ring: RingPort | None = None
 
@@ -149,7 +151,7 @@ class Relay:
         shard = self._names.shard_of_cookie(cookie)
         ours = self._cluster.owner(shard) == self._cluster.name
         if not ours or self.inside.ready(shard):
-            home = self.forwards.home(cookie, self._wall())
+            home = self.forwards.home(cookie, self.wall())
             shard = shard if home is None else home
         return self._take(shard, path, as_sent(path, message), "ike")
 
@@ -178,7 +180,7 @@ class Relay:
         to = self._cluster.owner(shard)
         if to is None:
             self.inside.dropped(Reason.NOT_SERVING, f"{kind} of {path.peer}")
-        elif to != self._cluster.name:
+        elif to != self._cluster.name and not self._newer_epoch:
             self._to_owner(to, path, datagram, kind)
         elif self.inside.ready(shard):
             return False
@@ -239,7 +241,11 @@ class Relay:
         path = relayed.path if relayed.path.via else relayed.path._replace(via=sender)
         if path.via == self._cluster.name:
             path = path._replace(via="")  # it has gone round
-        self._receive(path, relayed.datagram, relayed.hops_left)
+        self._newer_epoch = 0 < (relayed.epoch - self._epoch) % (1 << 32) < 1 << 31
+        try:
+            self._receive(path, relayed.datagram, relayed.hops_left)
+        finally:
+            self._newer_epoch = False
 
     def _receive(self, path: Path, datagram: bytes, hops_left: int | None) -> None:
         self._hops_left = hops_left

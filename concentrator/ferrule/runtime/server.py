@@ -230,13 +230,13 @@ class Server:
     async def _leave(self) -> None:
         """Hand everybody over, or say goodbye where nobody is to take them."""
         member = self._member
-        handed_over = False
-        if member is not None and not self._failure:
-            handed_over = await member.drain(self._config.gateway.drain.timeout_seconds)
-        if not handed_over:
+        if member is None:
             await self._say_goodbye()
-        if member is not None:
-            await member.cluster.leave()
+            return
+        handed_over = await member.drain(self._config.gateway.drain.timeout_seconds)
+        if not handed_over and member.may_serve():  # else others have our clients, or will
+            await self._say_goodbye()
+        await member.cluster.leave()
 
     async def _say_goodbye(self) -> None:
         """CDN, StopCCN and Delete to everybody; then wait a moment for the acknowledgements."""

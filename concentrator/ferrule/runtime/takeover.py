@@ -130,6 +130,7 @@ class TakeOver:
 
     def epoch_changed(self, epoch: Epoch) -> None:
         self._name_shards()
+        self._checkpoints.probe()
         if self._sessions is not None:
             self._sessions.shards_changed()
 
@@ -229,12 +230,14 @@ class TakeOver:
         self, shard: int, found: Mapping[str, Checkpoint], claim: Claim
     ) -> list[ClientId]:
         adopted = []
-        for count, (name, checkpoint) in enumerate(found.items()):
+        for name, checkpoint in found.items():
             if name.startswith(FORWARD_PREFIX):
                 self._restore_forward(name, checkpoint)
-                continue
-            image = self.open(name, checkpoint.blob, BlobKind.CHECKPOINT, checkpoint.epoch)
-            if image is not None and image.shard == shard:
+        clients = [name for name in found if not name.startswith(FORWARD_PREFIX)]
+        for count, name in enumerate(clients):
+            blob, epoch = found[name].blob, found[name].epoch
+            image = self.open(name, blob, BlobKind.CHECKPOINT, epoch)
+            if image is not None and image.shard == shard and not self._has_left(image):
                 client = self.adopt(image)
                 adopted += [client] if client is not None else []
             if count % ADOPTED_IN_A_ROW == ADOPTED_IN_A_ROW - 1:
@@ -242,6 +245,15 @@ class TakeOver:
                 if not self._owns(shard, claim):
                     break
         return adopted
+
+    def _has_left(self, image: ClientImage) -> bool:
+        """It was bound late to another member, and its owner died before this was deleted."""
+        homes = (
+            self._relay.forwards.home(sa.rcookie, self._relay.wall())
+            for sa in image.ike.isakmp_sas
+            if self._names.shard_of_cookie(sa.rcookie) == image.shard
+        )
+        return any(home not in (None, image.shard) for home in homes)
 
     def _restore_forward(self, name: str, checkpoint: Checkpoint) -> None:
         context = Context(name, BlobKind.FORWARD, checkpoint.epoch)
@@ -276,6 +288,9 @@ class TakeOver:
             return None
         self.shell.run(lambda now: self._adopt(image, now), None)
         client = self._gateway.client_named(image.uid)
+        if client is not None and image.pairs and not self._checkpoints.in_plane(client.id):
+            self.evict(client)
+            client = None
         if client is None:
             return None
         self.adopted += 1
