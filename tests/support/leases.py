@@ -319,7 +319,7 @@ class World:
         self._incarnations = itertools.count(1)
         self._overlaps: dict[tuple[str, str], Overlap] = {}
         self._above: dict[str, float] = {}
-        self.longest_overlap = self.longest_above = 0.0
+        self.longest_overlap = self.longest_above = self._looked = 0.0
         asyncio.set_event_loop(self.loop)
         self.start(*names)
         self.run(2.0)
@@ -427,8 +427,15 @@ class World:
         }
 
     def look(self) -> None:
-        """Note how long two sessions have had one address, and a user too many sessions."""
+        """Note how long two sessions have had one address, and a user too many sessions, while all
+        members reach the store: who does not can't know better."""
         now, live = self.loop.time(), self.live()
+        if not all(m.store.up and m.store.delay < 1.0 for m in self.members.values()):
+            passed = now - self._looked
+            for overlap in self._overlaps.values():
+                overlap.since += passed
+            self._above = {name: since + passed for name, since in self._above.items()}
+        self._looked = now
         overlaps: dict[tuple[str, str], Overlap] = {}
         for (one, (_, a)), (two, (_, b)) in itertools.combinations(sorted(live.items()), 2):
             assert a.place is not None

@@ -214,6 +214,55 @@ def test_a_user_at_his_limit_takes_over_what_he_had_here(stage: Stage) -> None:
     assert not again.up
 
 
+def test_an_heir_ends_when_the_store_wants_the_end_of_whom_it_followed(stage: Stage) -> None:
+    world = stage(user("alice", static_ip=FIXED))
+    one, two = world.members.values()
+    log_in(one)
+    one.store.up = False
+    world.run(31.0)
+    assert log_in(one).up
+    heir = log_in(one)  # of the heir
+    assert heir.up
+    elsewhere = log_in(two)  # the store knows of the first session only
+    assert elsewhere.up
+    assert not heir.up
+    one.store.up = True
+    world.run(35.0)
+    assert elsewhere.up
+    assert world.leased() == world.held()
+    assert one.leases._heirs == {}
+
+
+def test_where_the_last_answer_is_missing_nothing_is_inherited(stage: Stage) -> None:
+    world = stage(user("alice", static_ip=FIXED))
+    one, _ = world.members.values()
+    old = log_in(one)
+    one.store.lost = True
+    assert not log_in(one).up  # the store may have given the address to this one
+    one.store.up = False
+    world.run(5.0)
+    assert not log_in(one).up
+    assert old.up
+    one.store.up, one.store.lost = True, False
+    world.run(35.0)
+    assert log_in(one).up
+    assert not old.up
+    assert world.leased() == world.held()
+
+
+def test_nothing_is_renewed_by_who_may_not_serve(stage: Stage) -> None:
+    world = stage()
+    one, _ = world.members.values()
+    log_in(one)
+    one.leases._may_serve = lambda: False
+    one.store.calls.clear()
+    world.run(40.0)
+    assert "renew" not in one.store.calls
+    one.leases._may_serve = lambda: True
+    world.run(3.0)
+    assert "renew" in one.store.calls
+
+
 def test_the_same_session_that_authenticates_again_is_not_refused(stage: Stage) -> None:
     world = stage()
     one, _ = world.members.values()
