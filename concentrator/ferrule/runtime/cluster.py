@@ -288,7 +288,8 @@ class Cluster:
     def _follow(self, epoch: Epoch) -> None:
         assert self._ring is not None
         self._map = ShardMap.over(epoch.owners, epoch.id.number)
-        self._ring.follow(member for member in epoch.members if member.name != self.name)
+        others = [member for member in epoch.members if member.name != self.name]
+        self._ring.follow(others, self.identity.incarnation)
 
     def _on_standing(self, change: StandingChanged) -> None:
         self._why = change.why

@@ -55,7 +55,8 @@ from ferrule.telemetry.cluster_metrics import ClusterMetrics
 
 ADDRESS_VARIABLE: Final = "FERRULE_ADDRESS"
 MEMBER_VARIABLE: Final = "FERRULE_MEMBER"
-QUIET_SECONDS: Final = 5.0  # without a relayed packet, at the end of a drain
+LINGER_SECONDS: Final = 8.0  # until a balancer has seen three times that we are not ready
+QUIET_SECONDS: Final = 1.0  # without a packet for anybody, at the end of a drain
 RELEASE_SECONDS: Final = 10.0  # for all our shards to be others'
 _BATCH: Final = 128
 _NAME: Final = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
@@ -94,6 +95,8 @@ class Member:
         self._receive: Callable[[Path, bytes], None] | None = None
         self._send: Callable[[Path, bytes], None] | None = None
         self._plane: PythonPlane | None = None
+        self._was_member = False
+        self._drained = False
         self.view = MemberView(self, time.time)
         self.metrics = ClusterMetrics(report.metrics.registry, self.view.snapshot)
         self._ring = Ring(self.name, keys)
@@ -191,8 +194,12 @@ class Member:
 
     @property
     def missing(self) -> str:
-        """What we still wait for before we can be of use; "" for nothing."""
-        if self.cluster.newest is not None:
+        """What we wait for before we can be of use; "" for nothing. Once we were a member we stay
+        ready, until all our clients are others'."""
+        if self._drained:
+            return "draining: other members have the clients"
+        self._was_member = self._was_member or self.cluster.newest is not None
+        if self._was_member:
             return ""
         return f"not among the members yet: {self.cluster.watch.why or 'waiting for the others'}"
 
@@ -212,7 +219,7 @@ class Member:
         self._log.info("keys of the shared state replaced", accepted=len(keys))
 
     async def drain(self, seconds: float) -> bool:
-        """Hand everything over, and relay until nothing was relayed for a while. False: there is
+        """Hand everything over, then relay until nobody sends here any more. False: there is
         nobody to take it."""
         others = [name for name in self.cluster.owners if name != self.name]
         if not others or self.cluster.standing not in (Standing.ACTIVE, Standing.FROZEN):
@@ -224,15 +231,18 @@ class Member:
             if self._loop.time() > began + min(seconds, RELEASE_SECONDS):
                 self._log.warning("not everybody could be handed over")
                 return False
-            await asyncio.sleep(0.05)
-        handed_over = round(self._loop.time() - began, 3)
+            await asyncio.sleep(0.02)
+        handed_over = self._loop.time()
+        self._drained = True  # flows that stand are only sent elsewhere once we are not ready
         while self._loop.time() < began + seconds:
-            quiet_since = max(began, self.relay.last_relayed)
+            quiet_since = max(handed_over + LINGER_SECONDS, self.relay.last_entered)
             if not self.cluster.owners or self._loop.time() > quiet_since + QUIET_SECONDS:
                 break
             await asyncio.sleep(0.1)
         self._log.info(
-            "drained", seconds=handed_over, relayed_until=round(self._loop.time() - began, 1)
+            "drained",
+            seconds=round(handed_over - began, 3),
+            relayed_for=round(self._loop.time() - handed_over, 1),
         )
         return True
 

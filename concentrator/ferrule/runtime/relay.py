@@ -82,7 +82,7 @@ class Relay:
         self.forwards = Forwards()
         self.waiting: Waiting[Datagram] = Waiting()
         self.counts: Counter[tuple[str, str]] = Counter()
-        self.last_relayed = clock()
+        self.last_entered = clock()  # a packet that we relayed to its owner
         self._cluster = cluster
         self._names = names
         self._gateway = gateway
@@ -127,7 +127,7 @@ class Relay:
         """An answer of ours, to leave through the socket that the question entered."""
         body = build_relayed(Relayed(0, self._epoch, path._replace(via=""), datagram))
         if self.ring.send(RingKind.TO_CLIENT, body, MemberName(path.via)):
-            self._count("to_client", _kind(path, datagram))
+            self.counts["to_client", _kind(path, datagram)] += 1
         else:
             self.inside.dropped(Reason.NOT_SERVING, f"{path.via} is gone")
 
@@ -195,7 +195,8 @@ class Relay:
             return
         body = build_relayed(Relayed(hops_left, self._epoch, path, datagram))
         if self.ring.send(RingKind.TO_OWNER, body, to):
-            self._count("to_owner", kind)
+            self.counts["to_owner", kind] += 1
+            self.last_entered = self._clock()
         else:
             self.inside.dropped(Reason.NOT_SERVING, f"{kind} for {to}")
 
@@ -233,7 +234,7 @@ class Relay:
                 assert_never(kind)
 
     def _on_to_owner(self, sender: MemberName, relayed: Relayed) -> None:
-        self._count("from_ingress", _kind(relayed.path, relayed.datagram))
+        self.counts["from_ingress", _kind(relayed.path, relayed.datagram)] += 1
         self.receive(sender, relayed)
 
     def receive(self, sender: MemberName, relayed: Relayed) -> None:
@@ -257,7 +258,7 @@ class Relay:
     def _on_to_client(self, sender: MemberName, relayed: Relayed) -> None:
         path = relayed.path
         self._recent.note(path.peer, sender, self._clock())
-        self._count("from_owner", _kind(path, relayed.datagram))
+        self.counts["from_owner", _kind(path, relayed.datagram)] += 1
         self.inside.send(path, relayed.datagram)
 
     # --- addresses
@@ -278,10 +279,6 @@ class Relay:
     def _epoch(self) -> int:
         newest = self._cluster.newest
         return newest.id.number if newest is not None else 0
-
-    def _count(self, direction: str, kind: str) -> None:
-        self.counts[direction, kind] += 1
-        self.last_relayed = self._clock()
 
 
 def as_sent(path: Path, message: bytes) -> bytes:

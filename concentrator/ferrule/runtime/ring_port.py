@@ -38,6 +38,7 @@ class RingPort:
         self._dropped = dropped
         self._names: dict[Address, MemberName] = {}
         self._addresses: dict[MemberName, Address] = {}
+        self._lives: dict[MemberName, int] = {}
         self.send_errors = 0
         family = socket.AF_INET6 if ":" in address.host else socket.AF_INET
         self._socket = socket.socket(family, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK)
@@ -62,8 +63,11 @@ class RingPort:
     def close(self) -> None:
         self._socket.close()
 
-    def follow(self, members: Iterable[Member]) -> None:
-        """These are the members now."""
+    def follow(self, members: Iterable[Member], own_life: int) -> None:
+        """These are the other members now, and we are in this life of ours."""
+        members = tuple(members)
+        self._ring.life = own_life
+        self._lives = {member.name: member.identity.incarnation for member in members}
         self._addresses = {member.name: member.address for member in members}
         self._names = {address: name for name, address in self._addresses.items()}
 
@@ -96,7 +100,7 @@ class RingPort:
     def _receive(self, datagram: bytes, source: Address) -> None:
         try:
             sender = self._names.get(source) or _stranger(datagram, source)
-            kind, body = self._ring.unwrap(datagram, sender)
+            kind, body = self._ring.unwrap(datagram, sender, self._lives.get(sender, 0))
         except ProtocolError as error:
             self._dropped(error.reason, f"{source}: {error.detail}")
             return

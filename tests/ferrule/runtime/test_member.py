@@ -92,7 +92,7 @@ async def test_a_drained_member_hands_its_clients_over(tmp_path: Path) -> None:
         leaving, heir = made[1], made[2]
         async with people(made[0], leaving) as (balancer, load):
             await asyncio.sleep(0.3)
-            drained = asyncio.ensure_future(leaving.member.drain(8.0))
+            drained = asyncio.ensure_future(leaving.member.drain(2.5))
             await until(lambda: not leaving.gateway.clients)
             await made.until_settled(leaving)
             load.start_traffic(20.0)
