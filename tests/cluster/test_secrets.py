@@ -8,12 +8,13 @@ import time
 
 from cluster.rig.cluster import NAMES_KEY, STORE_KEY, Cluster
 from cluster.rig.crowd import PASSWORD, Crowd
-from cluster.rig.laboratory import PODS
+from cluster.rig.laboratory import PODS, back_address
 from cluster.rig.witness import RingWitness
 from ferrule.crypto.mschap import nt_password_hash
 from interop.rig.peers import Client
 from interop.rig.scenario import PASSWORDS, PSK, Timings, profile_of
 
+TO_ADDRESS = 4  # a kind of the ring
 PATTERN = "5ec7e75a9d"  # what pings carry
 
 
@@ -57,19 +58,30 @@ def search(where: str, haystack: bytes, wanted: dict[str, bytes]) -> list[str]:
     ]
 
 
+def _answer_by_way_of_another(cluster: Cluster, address: str) -> None:
+    """Inner packets to the client enter a pod that does not have it: they cross the ring."""
+    owner = cluster.owner_of("alice")
+    other = next(pod for pod in cluster.pods if pod is not owner)
+    way = ("via", back_address(other.number))
+    cluster.laboratory.web.ip("route", "replace", f"{address}/32", *way)
+
+
 def test_a_dump_tells_nothing(
     cluster: Cluster, alice: Client, people: Crowd, measured: Timings
 ) -> None:
     """Set-ups, relays, a planned hand-over and a take-over go by; then both are searched."""
     rings = [RingWitness(cluster.laboratory, number) for number in range(PODS)]
     people.grow(20)
-    alice.connect(profile_of("alice"))
+    session = alice.connect(profile_of("alice"))
+    _answer_by_way_of_another(cluster, session.address)
     people.traffic(4)
     alice.ping(count=5)
     wanted = needles(alice)
     cluster.balancer.rotate(1)
     alice.guest.run("ping", "-n", "-c", "10", "-i", "0.1", "-p", PATTERN, "198.51.100.2")
     cluster.balancer.rotate(0)
+    cluster.laboratory.web.ip("route", "del", f"{session.address}/32")
+    assert sum(ring.count(TO_ADDRESS) for ring in rings) >= 15
     dumps = [cluster.store.dump()]
     pod = cluster.owner_of("alice")
     pod.terminate()
