@@ -383,6 +383,36 @@ async def test_what_is_over_does_not_come_back_by_a_late_renewal(store: Store) -
     assert await store.renew([two, three]) == Renewal(lost=("s3",))
 
 
+async def test_nobody_else_gets_an_address_before_its_session_has_heard(store: Store) -> None:
+    await found(store, A)
+    ranges = ((FIRST, FIRST + 1),)
+    for session in ("s1", "s2"):
+        await granted(store, session, limit=2, ranges=ranges)
+    replaced = Granted(FIRST, (Replaced("s1", "a-0"),))
+    assert await store.admit(request("s3", limit=2, ranges=ranges)) == replaced
+    await store.release("s3")
+    assert await refusal(store, "t1", "bob", ranges=ranges) is Reason.POOL_EXHAUSTED
+    static = await refusal(store, "t1", "bob", static=FIRST)
+    assert static is Reason.STATIC_ADDRESS_TAKEN
+    assert await granted(store, "s4", limit=2, ranges=ranges) == FIRST  # it is the same user's
+    await store.release("s4")
+    assert await store.renew([lease("s1", FIRST)]) == Renewal(lost=("s1",))
+    assert await refusal(store, "t1", "bob", ranges=ranges) is Reason.POOL_EXHAUSTED
+    await store.release("s1")  # now it has heard
+    assert await granted(store, "t1", "bob", ranges=ranges) == FIRST
+
+
+async def test_a_session_that_ended_is_not_waited_for(store: Store) -> None:
+    await found(store, A)
+    ranges = ((FIRST, FIRST),)
+    await granted(store, "s1", limit=1, ranges=ranges)
+    assert isinstance(await store.admit(request("s2", limit=1, ranges=ranges)), Granted)
+    await store.release("s2")
+    assert await refusal(store, "t1", "bob", ranges=ranges) is Reason.POOL_EXHAUSTED
+    await store.release("s1")
+    assert await granted(store, "t1", "bob", ranges=ranges) == FIRST
+
+
 async def test_renewed_leases_count(store: Store) -> None:
     await found(store, A)
     leases = [lease(f"s{n}", FIRST + n, since_ms=1000 + n) for n in range(3)]

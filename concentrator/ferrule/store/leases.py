@@ -5,7 +5,8 @@ one that was never used, else the one released longest ago. A lease that is not 
 but not when nobody could renew it: after a pause in which nothing was asked (the store was stopped,
 or its clock jumped) everybody gets time to come back first, and an owner that is known to live and
 not heard keeps what it has. What is over does not come back: a renewal may arrive late, and who
-was replaced may not have heard it. Times are Unix milliseconds.
+was replaced may not have heard it; until then nobody but the same user gets his address. Times are
+Unix milliseconds.
 """
 
 from __future__ import annotations
@@ -48,6 +49,7 @@ class LeaseBook:
         self._released: OrderedDict[int, None] = OrderedDict()  # longest ago first
         self._cursors: dict[tuple[int, int], int] = {}
         self._over: OrderedDict[str, int] = OrderedDict()  # soonest forgotten first
+        self._leaving: dict[str, tuple[Lease, int]] = {}  # had to make room, and is not over yet
         self._last_address: dict[str, int] = {}
         self._last_user: dict[int, str] = {}
         self._asked_ms: int | None = None
@@ -70,12 +72,13 @@ class LeaseBook:
         replaced = self._make_room(request)
         if isinstance(replaced, Reason):
             return Refused(replaced)
-        address = self._choose(request, replaced)
+        self._leaving.pop(request.session, None)
+        address = self._choose(request, replaced, self._awaited(request.user, now_ms, silent))
         if isinstance(address, Reason):
             return Refused(address)
         out = tuple(Replaced(stale, self.leases[stale].owner) for stale in replaced)
         for stale in replaced:
-            self._end(stale, now_ms)
+            self._replace(stale, now_ms)
         self._over.pop(request.session, None)
         self._take(_lease(request, address), now_ms)
         return Granted(IPv4Address(address), out)
@@ -96,7 +99,7 @@ class LeaseBook:
                     self._remove(lease.session)
                     continue
                 displaced.append(Replaced(other, holder.owner))
-                self._end(other, now_ms)
+                self._replace(other, now_ms)
             known = self.leases.get(lease.session)
             if known is not None and (known.address, known.user) == (lease.address, lease.user):
                 self.leases[lease.session] = replace(known, owner=lease.owner)
@@ -109,6 +112,7 @@ class LeaseBook:
     def release(self, session: str, now_ms: int) -> None:
         self._note_time(now_ms)
         self._end(session, now_ms)
+        self._leaving.pop(session, None)
 
     def dump(self) -> LeaseImage:
         """What a file keeps."""
@@ -148,21 +152,32 @@ class LeaseBook:
 
     # --- addresses --------------------------------------------------------------------------
 
-    def _choose(self, request: LeaseRequest, replaced: Sequence[str]) -> int | Reason:
+    def _awaited(self, user: str, now_ms: int, silent: Container[str]) -> set[int]:
+        """Addresses of sessions of other users that may not have heard yet that they are over."""
+        self._leaving = {
+            session: (lease, until)
+            for session, (lease, until) in self._leaving.items()
+            if until > now_ms or lease.owner in silent
+        }
+        return {int(lease.address) for lease, _ in self._leaving.values() if lease.user != user}
+
+    def _choose(
+        self, request: LeaseRequest, replaced: Sequence[str], awaited: set[int]
+    ) -> int | Reason:
         freed = [int(self.leases[session].address) for session in replaced]
         if request.static is not None:
             address = int(request.static)
-            if address in self._holders and address not in freed:
+            if (address in self._holders and address not in freed) or address in awaited:
                 return Reason.STATIC_ADDRESS_TAKEN
             return address
         ranges = [(int(first), int(last)) for first, last in request.ranges]
         wishes = (int(request.requested or 0), self._last_address.get(request.user, 0))
         for wish in wishes:
-            free = wish not in self._holders or wish in freed
+            free = (wish not in self._holders or wish in freed) and wish not in awaited
             awaited_by = self._last_user.get(wish, request.user)  # who will ask for it again
             if free and awaited_by == request.user and _within(wish, ranges):
                 return wish
-        address = self._never_used(ranges) or self._longest_released(ranges)
+        address = self._never_used(ranges) or self._longest_released(ranges, awaited)
         address = address or next((a for a in freed if _within(a, ranges)), 0)
         return address or Reason.POOL_EXHAUSTED
 
@@ -176,8 +191,8 @@ class LeaseBook:
                 return cursor
         return 0
 
-    def _longest_released(self, ranges: Sequence[tuple[int, int]]) -> int:
-        return next((address for address in self._released if _within(address, ranges)), 0)
+    def _longest_released(self, ranges: Sequence[tuple[int, int]], awaited: set[int]) -> int:
+        return next((a for a in self._released if a not in awaited and _within(a, ranges)), 0)
 
     # --- the book ---------------------------------------------------------------------------
 
@@ -198,6 +213,11 @@ class LeaseBook:
             self._last_user.pop(before, None)
         self._last_address[lease.user] = address
         self._last_user[address] = lease.user
+
+    def _replace(self, session: str, now_ms: int) -> None:
+        """It makes room, and is going to be told so."""
+        self._leaving[session] = (self.leases[session], now_ms + LEASE_MS)
+        self._end(session, now_ms)
 
     def _end(self, session: str, now_ms: int) -> None:
         """Whoever renews it from now on is told so."""

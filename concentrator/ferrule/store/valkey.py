@@ -123,6 +123,7 @@ class ValkeyStore:
             "over",
             "records",
             "said-all",
+            "leaving",
         )
         self._directory = self._keys("directory", "directory-expiry")
 

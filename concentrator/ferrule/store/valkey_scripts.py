@@ -111,11 +111,12 @@ return 'done'
 """
 
 # KEYS of all scripts from here on: leases, holders, users, expiry, released, cursors,
-# last address, last user, clock, epoch, unrestored, over, records, when members had renewed all.
+# last address, last user, clock, epoch, unrestored, over, records, when members had renewed all,
+# leaving.
 _BOOK: Final = """
 local LEASES, HOLDERS, USERS, EXPIRY, RELEASED, CURSORS = unpack(KEYS, 1, 6)
 local LAST_ADDRESS, LAST_USER, CLOCK, EPOCH, UNRESTORED = unpack(KEYS, 7, 11)
-local OVER, RECORDS, SAID_ALL = unpack(KEYS, 12, 14)
+local OVER, RECORDS, SAID_ALL, LEAVING = unpack(KEYS, 12, 15)
 local parts = redis.call('TIME')
 local now = parts[1] * 1000 + math.floor(parts[2] / 1000)
 local lease_ms, gap_ms, over_ms = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3])
@@ -162,6 +163,13 @@ local function finish(session)
   redis.call('ZADD', OVER, now + over_ms, session)
 end
 
+local function replace(session)
+  local lease = lease_of(session)
+  lease.till = now + lease_ms
+  redis.call('HSET', LEAVING, session, cjson.encode(lease))
+  finish(session)
+end
+
 local function take(lease)
   redis.call('HSET', LEASES, lease.session, cjson.encode(lease))
   redis.call('HSET', HOLDERS, lease.address, lease.session)
@@ -194,12 +202,16 @@ if redis.call('EXISTS', EPOCH) == 0 or redis.call('SCARD', UNRESTORED) > 0 then
   return {'refused', 'store_away'}
 end
 note_time()
+
+local function is_silent(owner)
+  local said = tonumber(redis.call('ZSCORE', SAID_ALL, owner) or 0)
+  return redis.call('HEXISTS', RECORDS, owner) == 1 and said + lease_ms <= now
+end
+
 if now >= tonumber(redis.call('HGET', CLOCK, 'quiet_until') or 0) then
   local late = redis.call('ZRANGEBYSCORE', EXPIRY, '-inf', now, 'LIMIT', 0, ARGV[4])
   for _, session in ipairs(late) do
-    local owner = lease_of(session).owner
-    local said = tonumber(redis.call('ZSCORE', SAID_ALL, owner) or 0)
-    if redis.call('HEXISTS', RECORDS, owner) == 1 and said + lease_ms <= now then
+    if is_silent(lease_of(session).owner) then
       extend(session)
     else
       remove(session)
@@ -231,6 +243,17 @@ if request.sessions_max > 0 and total > request.sessions_max then
   return {'refused', 'sessions_limit'}
 end
 
+redis.call('HDEL', LEAVING, request.session)
+local leaving, awaited = redis.call('HGETALL', LEAVING), {}
+for at = 1, #leaving, 2 do
+  local lease = cjson.decode(leaving[at + 1])
+  if lease.till <= now and not is_silent(lease.owner) then
+    redis.call('HDEL', LEAVING, leaving[at])
+  elseif lease.user ~= request.user then
+    awaited[lease.address] = true
+  end
+end
+
 local freed = {}
 for _, session in ipairs(replaced) do freed[#freed + 1] = lease_of(session).address end
 
@@ -253,7 +276,8 @@ local function text(number) return string.format('%d', number) end
 
 local function wished()
   for _, wish in ipairs({request.requested, redis.call('HGET', LAST_ADDRESS, request.user)}) do
-    if wish and wish ~= '' and within(wish) and (not is_held(wish) or is_freed(wish)) then
+    if wish and wish ~= '' and within(wish) and not awaited[wish]
+        and (not is_held(wish) or is_freed(wish)) then
       local awaited_by = redis.call('HGET', LAST_USER, wish) or request.user
       if awaited_by == request.user then return wish end
     end
@@ -277,7 +301,9 @@ local function longest_released()
   local at = 0
   while true do
     local some = redis.call('ZRANGE', RELEASED, at, at + 99)
-    for _, address in ipairs(some) do if within(address) then return address end end
+    for _, address in ipairs(some) do
+      if within(address) and not awaited[address] then return address end
+    end
     if #some < 100 then return nil end
     at = at + 100
   end
@@ -290,7 +316,9 @@ end
 local address
 if request.static ~= '' then
   address = request.static
-  if is_held(address) and not is_freed(address) then return {'refused', 'static_address_taken'} end
+  if awaited[address] or (is_held(address) and not is_freed(address)) then
+    return {'refused', 'static_address_taken'}
+  end
 else
   address = wished() or never_used() or longest_released() or first_freed()
   if not address then return {'refused', 'pool_exhausted'} end
@@ -300,7 +328,7 @@ for _, session in ipairs(replaced) do
   out[#out + 1] = session
   out[#out + 1] = lease_of(session).owner
 end
-for _, session in ipairs(replaced) do finish(session) end
+for _, session in ipairs(replaced) do replace(session) end
 redis.call('ZREM', OVER, request.session)
 take({session = request.session, user = request.user, device = request.device,
       since_ms = request.since_ms, owner = request.owner, address = address})
@@ -329,7 +357,7 @@ for _, lease in ipairs(cjson.decode(ARGV[4])) do
     else
       displaced[#displaced + 1] = other
       displaced[#displaced + 1] = holder.owner
-      finish(other)
+      replace(other)
     end
   end
   if wins then
@@ -354,6 +382,7 @@ RELEASE: Final = (
     + """
 note_time()
 finish(ARGV[4])
+redis.call('HDEL', LEAVING, ARGV[4])
 return 1
 """
 )

@@ -250,6 +250,22 @@ def test_where_the_last_answer_is_missing_nothing_is_inherited(stage: Stage) -> 
     assert world.leased() == world.held()
 
 
+def test_an_address_is_nobodys_until_its_session_has_heard_that_it_is_over(stage: Stage) -> None:
+    world = stage(user("alice", max_sessions=2), user("eve", max_sessions=0), cidr="10.0.0.0/29")
+    one, two = world.members.values()
+    old = [log_in(two), log_in(two)]
+    one.store.lost = True
+    assert not log_in(one).up  # the store has let it in, and nobody knows whom it replaced
+    one.store.lost = False
+    for _ in range(6):
+        log_in(one, "eve")
+    assert all(peer.up for peer in old)  # and none of them has eve's address: `look` would say so
+    world.run(31.0)
+    assert [peer.up for peer in old] == [False, True]
+    assert log_in(one, "eve").up
+    assert world.leased() == world.held()
+
+
 def test_nothing_is_renewed_by_who_may_not_serve(stage: Stage) -> None:
     world = stage()
     one, _ = world.members.values()

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from ferrule.store.interface import Granted, Renewal
+from ferrule.core.reasons import Reason
+from ferrule.store.interface import Granted, Refused, Renewal
 from ferrule.store.leases import GAP_MS, LEASE_MS, OVER_MS, LeaseBook
 from support.store import FIRST, lease, request
 
@@ -52,6 +53,19 @@ def test_an_owner_that_lives_and_is_not_heard_keeps_what_it_has() -> None:
     keep_asking(book, LEASE_MS, 2 * LEASE_MS, "mine", "new")
     book.admit(request("newer", "joe"), 2 * LEASE_MS)  # it has said that this is no more its own
     assert book.leases.keys() == {"mine", "new", "newer"}
+
+
+def test_an_address_is_not_kept_for_ever_for_a_session_that_never_hears() -> None:
+    book = LeaseBook()
+    alone = ((FIRST, FIRST),)
+    book.admit(request("s1", limit=1, ranges=alone, owner="a-1/01"), 0)
+    book.admit(request("s2", limit=1, ranges=alone), 0)
+    book.release("s2", 0)
+    keep_asking(book, 0, LEASE_MS)
+    newcomer = request("t1", "bob", ranges=alone)
+    assert book.admit(newcomer, LEASE_MS - 1) == Refused(Reason.POOL_EXHAUSTED)
+    assert book.admit(newcomer, LEASE_MS, {"a-1/01"}) == Refused(Reason.POOL_EXHAUSTED)
+    assert book.admit(newcomer, LEASE_MS) == Granted(FIRST)
 
 
 def test_what_is_over_is_forgotten_in_the_end() -> None:
