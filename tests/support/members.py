@@ -13,6 +13,7 @@ import socket
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
+from ipaddress import IPv4Address
 from pathlib import Path as FilePath
 from typing import Any
 
@@ -21,10 +22,14 @@ from ferrule.accounts.admission import Settings as AccountsSettings
 from ferrule.client.driver import Server
 from ferrule.client.icmp import Echo, build_echo, parse_icmp
 from ferrule.client.ipv4 import IpProtocol, Ipv4Packet, build_ipv4, parse_ipv4
+from ferrule.client.settings import ClientSettings
+from ferrule.client.watched_load import WatchedLoad
+from ferrule.cluster.sealing import BlobKind, Context
 from ferrule.cluster.shards import ShardNames
 from ferrule.cluster.timing import Timing
 from ferrule.core.ids import Path
 from ferrule.dataplane.python import PythonPlane
+from ferrule.gateway.client import Client
 from ferrule.gateway.gateway import Gateway
 from ferrule.gateway.settings import Site
 from ferrule.runtime.config import Config, load
@@ -34,7 +39,7 @@ from ferrule.runtime.report import TelemetryReport
 from ferrule.runtime.udp import UdpPort
 from ferrule.store.interface import Store
 from support.accounts import pool
-from support.pair import gateway_settings, user
+from support.pair import INSIDE, client_settings, gateway_settings, user
 from support.valkey import free_port
 
 HOST = "127.0.0.1"
@@ -85,6 +90,11 @@ class One:
     @property
     def name(self) -> str:
         return self.member.name
+
+    def context(self, client: Client) -> Context:
+        """What the client's check-point is sealed for."""
+        claim = self.member.checkpoints.claims[client.shard]
+        return Context(client.uid, BlobKind.CHECKPOINT, claim.epoch)
 
     async def start(self) -> None:
         for port in self.ports.values():
@@ -188,6 +198,12 @@ class Balancer:
     def server(self) -> Server:
         return Server(HOST, *(self._ports[natt].getsockname()[1] for natt in (False, True)))
 
+    @property
+    def members(self) -> list[One]:
+        """To whom flows go, as far as they live."""
+        targets = [*self._to.values(), *(target[0] for _, target in self._flows.values())]
+        return [one for one in targets if one.alive]
+
     def use(self, ike: One, natt: One) -> None:
         """For new flows."""
         self._to = {False: ike, True: natt}
@@ -268,3 +284,28 @@ async def members(
 def _epoch(one: One) -> tuple[object, ...]:
     newest = one.member.cluster.newest
     return newest.members if newest is not None else ()
+
+
+def settings_of(number: int) -> ClientSettings:
+    return client_settings(offer_identification=str(IPv4Address("10.1.0.1") + number))
+
+
+@contextlib.asynccontextmanager
+async def crowd(ike: One, natt: One, count: int = 3) -> AsyncIterator[tuple[Balancer, WatchedLoad]]:
+    """Clients who are on, and ping."""
+    balancer = Balancer(ike, natt)
+    load = WatchedLoad(balancer.server, settings_of)
+    pinging = asyncio.ensure_future(load.ping(INSIDE))
+    try:
+        grown = await load.grow(count, most_seconds=20)
+        assert grown.up == count, grown
+        load.start_traffic(20.0)
+        yield balancer, load
+    finally:
+        pinging.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await pinging
+        await load.leave()
+        with contextlib.suppress(TimeoutError):  # their goodbyes are on the way
+            await until(lambda: not any(one.gateway.clients for one in balancer.members), 2.0)
+        balancer.close()

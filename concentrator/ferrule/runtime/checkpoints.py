@@ -131,6 +131,11 @@ class Checkpoints:
         self._shell, self._plane, self._losses = shell, plane, losses
 
     @property
+    def busy(self) -> bool:
+        """Something is yet to be written."""
+        return bool(self._dirty or self._in_flight or self._extra)
+
+    @property
     def shell(self) -> Shell:
         assert self._shell is not None, "attached before anything is written"
         return self._shell

@@ -3,20 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
-from collections.abc import AsyncIterator
-from ipaddress import IPv4Address
 from pathlib import Path
 
-from ferrule.client.settings import ClientSettings
-from ferrule.client.watched_load import WatchedLoad
 from ferrule.store.memory import MemoryStore
-from support.members import Balancer, One, members, until
-from support.pair import INSIDE, client_settings
-
-
-def settings_of(number: int) -> ClientSettings:
-    return client_settings(offer_identification=str(IPv4Address("10.1.0.1") + number))
+from support.members import crowd, members, until
 
 
 async def test_three_members_divide_the_shards(tmp_path: Path) -> None:
@@ -27,33 +17,12 @@ async def test_three_members_divide_the_shards(tmp_path: Path) -> None:
         assert frozenset().union(*held) == frozenset(range(1024))
 
 
-@contextlib.asynccontextmanager
-async def people(
-    ike: One, natt: One, count: int = 3
-) -> AsyncIterator[tuple[Balancer, WatchedLoad]]:
-    """Clients who are on, and ping."""
-    balancer = Balancer(ike, natt)
-    load = WatchedLoad(balancer.server, settings_of)
-    pinging = asyncio.ensure_future(load.ping(INSIDE))
-    try:
-        grown = await load.grow(count, most_seconds=20)
-        assert grown.up == count, grown
-        load.start_traffic(20.0)
-        yield balancer, load
-    finally:
-        pinging.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await pinging
-        await load.leave()
-        balancer.close()
-
-
 async def test_ports_500_and_4500_on_different_members(tmp_path: Path) -> None:
     """The client is bound late to the member that port 4500 enters; its ESP takes no detour."""
     store = MemoryStore()
     async with members(tmp_path, lambda: store) as made:
         ike, natt = made[0], made[1]
-        async with people(ike, natt) as (_, load):
+        async with crowd(ike, natt) as (_, load):
             assert len(natt.gateway.clients) == 3
             assert not ike.gateway.clients
             assert ike.member.late_binding.sent == natt.member.late_binding.received == 3
@@ -68,7 +37,7 @@ async def test_a_member_dies_and_its_clients_go_on(tmp_path: Path) -> None:
     store = MemoryStore()
     async with members(tmp_path, lambda: store) as made:
         dead, heir = made[1], made[2]
-        async with people(made[0], dead) as (balancer, load):
+        async with crowd(made[0], dead) as (balancer, load):
             await asyncio.sleep(0.3)
             addresses = {row.address for row in load.report()}
             began = made.all[0].loop.time()
@@ -90,7 +59,7 @@ async def test_a_drained_member_hands_its_clients_over(tmp_path: Path) -> None:
     store = MemoryStore()
     async with members(tmp_path, lambda: store) as made:
         leaving, heir = made[1], made[2]
-        async with people(made[0], leaving) as (balancer, load):
+        async with crowd(made[0], leaving) as (balancer, load):
             await asyncio.sleep(0.3)
             drained = asyncio.ensure_future(leaving.member.drain(2.5))
             await until(lambda: not leaving.gateway.clients)
