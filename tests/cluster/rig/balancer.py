@@ -37,6 +37,7 @@ class _Endpoint:
     failures: int = 0
     probe_at: float = 0.0
     ended_at: float | None = None
+    starts: int = 0  # of its process, as far as it was noticed
 
 
 class Balancer:
@@ -134,17 +135,17 @@ class Balancer:
             self._failure = error
 
     def _look_at(self, end: _Endpoint, now: float) -> None:
+        if end.starts != end.pod.starts:  # another process: as a container that is started again
+            end.starts = end.pod.starts
+            end.ended_at, end.terminating = None, False
+            end.failures, end.probe_at = 0, now
+            self._turn(end, False)
         if not end.pod.running:
             if end.ended_at is None:
                 end.ended_at = now
             if end.ready and now >= end.ended_at + NOTICE_SECONDS:
                 self._turn(end, False)
-            end.failures, end.probe_at = 0, now
             return
-        if end.ended_at is not None:  # it was started again
-            end.ended_at = None
-            self._turn(end, False)
-            end.terminating = False
         if now < end.probe_at:
             return
         ready = end.pod.ready()

@@ -36,6 +36,7 @@ class Pod(Server):
         self.number = number
         self.name = pod_name(number)
         self.address = pod_address(number)
+        self.starts = 0
         self.writes_older = False  # check-points of the version before, from its next start on
         namespace = laboratory.pods[number]
         self._inside: Inside = rig_namespace(namespace.name)
@@ -48,6 +49,11 @@ class Pod(Server):
             own = {}
         listen = {**own, **configuration.get("listen", {})}
         super().configure({**configuration, "listen": listen})
+
+    def begin(self) -> None:
+        """Start, and don't wait."""
+        super().begin()
+        self.starts += 1
 
     def program(self) -> list[str]:
         """`ferrule`; or as it was before the check-points' format changed last."""
