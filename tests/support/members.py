@@ -34,7 +34,8 @@ from ferrule.gateway.gateway import Gateway
 from ferrule.gateway.settings import Site
 from ferrule.runtime.config import Config, load
 from ferrule.runtime.driver import Driver
-from ferrule.runtime.member import Member, names_key
+from ferrule.runtime.member import Member
+from ferrule.runtime.member_config import names_key
 from ferrule.runtime.report import TelemetryReport
 from ferrule.runtime.udp import UdpPort
 from ferrule.store.interface import Store
@@ -291,13 +292,15 @@ def settings_of(number: int) -> ClientSettings:
 
 
 @contextlib.asynccontextmanager
-async def crowd(ike: One, natt: One, count: int = 3) -> AsyncIterator[tuple[Balancer, WatchedLoad]]:
+async def crowd(
+    ike: One, natt: One, count: int = 3, most_seconds: float = 20.0
+) -> AsyncIterator[tuple[Balancer, WatchedLoad]]:
     """Clients who are on, and ping."""
     balancer = Balancer(ike, natt)
     load = WatchedLoad(balancer.server, settings_of)
     pinging = asyncio.ensure_future(load.ping(INSIDE))
     try:
-        grown = await load.grow(count, most_seconds=20)
+        grown = await load.grow(count, most_seconds=most_seconds)
         assert grown.up == count, grown
         load.start_traffic(20.0)
         yield balancer, load

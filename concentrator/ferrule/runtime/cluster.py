@@ -106,6 +106,7 @@ class Cluster:
         self._serves_until = float("-inf")
         self._left = asyncio.Event()
         self._why = ""
+        self._stands_since = clock()
         self._closed = False
 
     # --- life
@@ -149,6 +150,11 @@ class Cluster:
     def why(self) -> str:
         """Why the standing is what it is."""
         return self._why
+
+    @property
+    def stands_for(self) -> float:
+        """Seconds since the standing changed."""
+        return self._clock() - self._stands_since
 
     @property
     def newest(self) -> Epoch | None:
@@ -293,6 +299,7 @@ class Cluster:
 
     def _on_standing(self, change: StandingChanged) -> None:
         self._why = change.why
+        self._stands_since = self._clock()
         standing = change.standing
         if standing is Standing.LEFT:
             self._left.set()

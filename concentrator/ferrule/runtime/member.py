@@ -10,11 +10,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
-import re
-import socket
 import time
 from collections.abc import Callable, Coroutine
-from pathlib import Path as FilePath
 from typing import Any, Final
 
 import structlog
@@ -22,14 +19,14 @@ import structlog
 from ferrule.cluster.addresses import TELL_SECONDS
 from ferrule.cluster.effects import Standing
 from ferrule.cluster.members import MemberName
+from ferrule.cluster.membership import SERVING
 from ferrule.cluster.messages import Ending, EndSessions
 from ferrule.cluster.ring import Ring, RingKind
 from ferrule.cluster.sealing import Sealer, key_id
 from ferrule.cluster.shards import ShardNames
 from ferrule.cluster.timing import Timing
-from ferrule.core.ids import Address, ClientId, Path
+from ferrule.core.ids import ClientId, Path
 from ferrule.core.reasons import Reason
-from ferrule.core.secret import Secret
 from ferrule.dataplane.interface import IkeDatagram
 from ferrule.dataplane.python import PythonPlane
 from ferrule.gateway import effects as g
@@ -40,27 +37,23 @@ from ferrule.runtime.cluster import Cluster
 from ferrule.runtime.config import Config
 from ferrule.runtime.driver import Driver
 from ferrule.runtime.endings import Endings
-from ferrule.runtime.gateway_spec import Store as StoreSpec
 from ferrule.runtime.late_binding import LateBinding
 from ferrule.runtime.leases import StoreLeases
+from ferrule.runtime.member_config import keys_of, member_name, ring_address
 from ferrule.runtime.member_view import MemberView
 from ferrule.runtime.relay import Relay
 from ferrule.runtime.report import TelemetryReport
-from ferrule.runtime.ring_port import RingPort, plain
+from ferrule.runtime.ring_port import RingPort
 from ferrule.runtime.takeover import TakeOver
 from ferrule.store.interface import Store
-from ferrule.store.valkey import ValkeySettings, ValkeyStore
-from ferrule.store.valkey_url import parse_url
+from ferrule.store.valkey import ValkeyStore
 from ferrule.telemetry.cluster_metrics import ClusterMetrics
 
-ADDRESS_VARIABLE: Final = "FERRULE_ADDRESS"
-MEMBER_VARIABLE: Final = "FERRULE_MEMBER"
 LINGER_SECONDS: Final = 8.0  # until a balancer has seen three times that we are not ready
 QUIET_SECONDS: Final = 1.0  # without a packet for anybody, at the end of a drain
+CUT_OFF_SECONDS: Final = 1.0  # until balancers are told
 RELEASE_SECONDS: Final = 10.0  # for all our shards to be others'
 _BATCH: Final = 128
-_NAME: Final = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
-_WILDCARD: Final = ("0.0.0.0", "::")
 
 
 class Member:
@@ -78,7 +71,7 @@ class Member:
         *,
         timing: Timing | None = None,
     ) -> None:
-        """Raises ValueError, with a message for a person, for an environment that says nothing."""
+        """Raises OSError, with a message for a person, for an environment that says nothing."""
         spec = config.gateway.store
         keys = keys_of(spec)
         assert keys, "config_checks wants one"
@@ -194,14 +187,19 @@ class Member:
 
     @property
     def missing(self) -> str:
-        """What we wait for before we can be of use; "" for nothing. Once we were a member we stay
-        ready, until all our clients are others'."""
+        """What we wait for before we can be of use; "" for nothing. Not ready are who was never a
+        member yet, who is cut off from all others, so that clients find one that can serve them,
+        and who has handed everybody over; not who only misses the store."""
+        cluster = self.cluster
         if self._drained:
             return "draining: other members have the clients"
-        self._was_member = self._was_member or self.cluster.newest is not None
-        if self._was_member:
-            return ""
-        return f"not among the members yet: {self.cluster.watch.why or 'waiting for the others'}"
+        if cluster.standing in SERVING:
+            self._was_member = True
+        elif not self._was_member:
+            return f"not among the members yet: {cluster.watch.why or 'waiting for the others'}"
+        elif cluster.stands_for > CUT_OFF_SECONDS:
+            return f"{cluster.standing.value}: {cluster.why}"
+        return ""
 
     def reload(self, config: Config) -> None:
         """Other keys are used from now on, and what we have is sealed by them anew."""
@@ -351,55 +349,6 @@ class Member:
 
     def _end(self, key: SessionKey, reason: Reason) -> None:
         self._driver.command(lambda now: self._gateway.close_session(key, reason, now), key.client)
-
-
-def open_store(spec: StoreSpec, folder: FilePath) -> Store:
-    """The store that the configuration in `folder` names; it connects when it is asked."""
-    assert spec.url is not None, "config_checks wants one"
-    tls = spec.tls
-    settings = ValkeySettings(
-        parse_url(spec.url),
-        password=spec.password,
-        ca_file=folder / tls.ca_file if tls.ca_file is not None else None,
-        server_name=tls.server_name,
-    )
-    return ValkeyStore(spec.gateway, settings)
-
-
-def keys_of(spec: StoreSpec) -> list[Secret]:
-    """The first one seals, all are accepted."""
-    return [key for key in (spec.key, spec.previous_key) if key is not None]
-
-
-def member_name(config: Config) -> MemberName:
-    """By the configuration, else by the environment, else the host's. Raises ValueError."""
-    if config.listen.member:
-        return MemberName(config.listen.member)
-    name = os.environ.get(MEMBER_VARIABLE) or socket.gethostname().split(".")[0].lower()
-    if not _NAME.fullmatch(name):
-        raise ValueError(f"{name!r} can't be a member's name: write listen.member")
-    return MemberName(name)
-
-
-def ring_address(config: Config) -> Address:
-    """Where the others send to. Raises ValueError."""
-    ring = config.listen.ring
-    assert ring is not None, "config_checks wants one"
-    if ring.host not in _WILDCARD:
-        return plain(ring)
-    host = os.environ.get(ADDRESS_VARIABLE, "")
-    try:
-        return plain(Address(host, ring.port))
-    except ValueError:
-        raise ValueError(
-            f"listen.ring is {ring.host}: the environment variable {ADDRESS_VARIABLE} must say "
-            "this replica's address as the others see it"
-        ) from None
-
-
-def names_key(config: Config) -> Secret:
-    key = config.gateway.store.names_key
-    return key if key is not None else Secret(os.urandom(32))
 
 
 async def _ended(task: asyncio.Future[None]) -> None:

@@ -30,7 +30,8 @@ from ferrule.runtime.config_problems import ConfigError
 from ferrule.runtime.driver import Driver
 from ferrule.runtime.egress import EGRESS_ERRORS, adapt_host, open_egress
 from ferrule.runtime.health import serve_http
-from ferrule.runtime.member import Member, member_name, names_key, open_store
+from ferrule.runtime.member import Member
+from ferrule.runtime.member_config import member_name, names_key, open_store
 from ferrule.runtime.remote import serve_remote
 from ferrule.runtime.report import TelemetryReport
 from ferrule.runtime.sources import Sources, revisions
@@ -352,6 +353,9 @@ class Server:
         for name in type(config.listen).model_fields.keys() - _RELOADED:
             if getattr(config.listen, name) != getattr(self._config.listen, name):
                 self._log.warning("listen is only read at the start: restart", field=name)
+        for name in ("type", "url", "gateway", "tls"):
+            if getattr(config.gateway.store, name) != getattr(self._config.gateway.store, name):
+                self._log.warning("the store is only chosen at the start: restart", field=name)
         loop = asyncio.get_running_loop()
         now = loop.time()
         self._gateway.site.wall_offset = time.time() - now
