@@ -193,7 +193,11 @@ class Balancer:
             self._laboratory.server.nft(
                 "add table ip balancer\ndelete table ip balancer\ntable ip balancer {\n"
                 "  chain in { type nat hook prerouting priority dstnat;\n"
-                f"{rules}  }}\n}}\n"
+                f"{rules}  }}\n"
+                # What a pod says in a flow that is no more would come from the pod's own address.
+                "  chain through { type filter hook forward priority filter;\n"
+                '    iifname "pods" udp sport { 500, 4500 } ct direction original drop\n'
+                "  }\n}\n"
             )
 
     def _route(self, addresses: list[str]) -> None:
