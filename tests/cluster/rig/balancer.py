@@ -39,6 +39,11 @@ class _Endpoint:
     ended_at: float | None = None
     starts: int = 0  # of its process, as far as it was noticed
 
+    @property
+    def takes_new(self) -> bool:
+        """New flows are for it, and for the process that runs now."""
+        return self.ready and not self.terminating and self.starts == self.pod.starts
+
 
 class Balancer:
     """Use it in a `with`; pods may be started and stopped meanwhile."""
@@ -92,7 +97,7 @@ class Balancer:
         end = time.monotonic() + seconds
         while True:
             with self._lock:
-                if sum(e.ready and not e.terminating for e in self._endpoints) == count:
+                if sum(e.takes_new for e in self._endpoints) == count:
                     return
             assert self._failure is None, self._failure
             if count == len(self._endpoints):
