@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import ipaddress
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import Final
 
 from ferrule.cluster.members import read_text
@@ -47,11 +48,11 @@ class Relayed:
 def build_relayed(relayed: Relayed) -> bytes:
     """The body of a TO_OWNER or TO_CLIENT message. Raises ValueError for a path that is none."""
     peer, local = relayed.path.peer, relayed.path.local
-    addresses = [ipaddress.ip_address(address.host) for address in (peer, local)]
-    if addresses[0].version != addresses[1].version or not 0 <= relayed.hops_left <= HOPS_MAX:
+    hosts = _packed(peer.host), _packed(local.host)
+    if len(hosts[0]) != len(hosts[1]) or not 0 <= relayed.hops_left <= HOPS_MAX:
         raise ValueError("a path of two families, or too many hops")
     via = relayed.path.via.encode()
-    flags = relayed.hops_left | _IPV6 * (addresses[0].version == 6) | _NATT * relayed.path.natt
+    flags = relayed.hops_left | _IPV6 * (len(hosts[0]) == 16) | _NATT * relayed.path.natt
     flags |= _NAMED * bool(via)
     return b"".join(
         (
@@ -59,8 +60,7 @@ def build_relayed(relayed: Relayed) -> bytes:
             (relayed.epoch & 0xFFFF_FFFF).to_bytes(4, "big"),
             local.port.to_bytes(2, "big"),
             peer.port.to_bytes(2, "big"),
-            addresses[0].packed,
-            addresses[1].packed,
+            *hosts,
             bytes((len(via),)) + via if via else b"",
             relayed.datagram,
         )
@@ -76,10 +76,20 @@ def parse_relayed(body: bytes) -> Relayed:
         raise Malformed(Reason.RING_MALFORMED, f"flags {flags:#04x} of a relayed datagram")
     epoch, local_port, peer_port = reader.u32(), reader.u16(), reader.u16()
     octets = 16 if flags & _IPV6 else 4
-    peer, local = (str(ipaddress.ip_address(reader.take(octets))) for _ in range(2))
+    peer, local = _text(reader.take(octets)), _text(reader.take(octets))
     via = read_text(reader) if flags & _NAMED else ""
     path = Path(Address(peer, peer_port), Address(local, local_port), bool(flags & _NATT), via)
     return Relayed(hops_left, epoch, path, reader.rest())
+
+
+@lru_cache(maxsize=16_384)
+def _packed(host: str) -> bytes:
+    return ipaddress.ip_address(host).packed
+
+
+@lru_cache(maxsize=16_384)
+def _text(packed: bytes) -> str:
+    return str(ipaddress.ip_address(packed))
 
 
 def pass_on(relayed: Relayed, epoch: int) -> Relayed:

@@ -73,10 +73,11 @@ class Forwards:
         return len(self._known)
 
     def put(self, cookie: Cookie, forward: Forward) -> None:
-        """A later one wins."""
-        known = self._known.get(cookie)
-        if (known is None or known.until <= forward.until) and len(self._known) < FORWARDS_MAX:
-            self._known[cookie] = forward
+        """A later one wins. The oldest makes room where there are too many."""
+        known = self._known.pop(cookie, forward)
+        self._known[cookie] = forward if known.until <= forward.until else known
+        if len(self._known) > FORWARDS_MAX:
+            del self._known[next(iter(self._known))]
 
     def home(self, cookie: Cookie, wall: float) -> int | None:
         found = self._known.get(cookie)

@@ -38,6 +38,7 @@ SWEEP_SECONDS: Final = 5.0
 SWEEP_SLICES: Final = 20
 FORWARD_PREFIX: Final = "fwd:"
 PROBE: Final = "probe"
+FORWARDED_MAX: Final = 65_536
 
 Send: TypeAlias = g.SendIke | g.SendL2tp | g.SendPpp
 _ENDINGS: Final = (g.RemoveClient, g.RemoveSa, g.RemoveLink)
@@ -354,6 +355,8 @@ class Checkpoints:
         for cookie in self._gateway.foreign_cookies(client):
             claim = self.claims.get(self._names.shard_of_cookie(cookie))
             if claim is not None and (cookie, client.shard) not in self._forwarded:
+                if len(self._forwarded) >= FORWARDED_MAX:
+                    self._forwarded.clear()  # to write some twice is no harm
                 self._forwarded.add((cookie, client.shard))
                 rows.append(_Row(self.forward(cookie, client.shard, claim)))
         return rows

@@ -164,7 +164,8 @@ class Cluster:
     @property
     def held(self) -> frozenset[int]:
         """The shards that we serve: while `may_serve`."""
-        return self._membership.held - self._letting_go
+        held = self._membership.held
+        return held - self._letting_go if self._letting_go else held
 
     def may_serve(self) -> bool:
         """Compares the clock: a process that was stopped wakes up fenced."""

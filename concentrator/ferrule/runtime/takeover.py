@@ -183,18 +183,15 @@ class TakeOver:
             adopted += len(here)
             # Then answers to what waited may be sent: their numbers are reserved.
             await self._checkpoints.settle(here, SETTLE_SECONDS)
-            for shard in some:
-                if self._owns(shard, claim):
-                    self._on_ready(shard)
+            ready = [shard for shard in some if self._owns(shard, claim)]
+            self._coming.difference_update(ready)
+            self._name_shards()
+            for shard in ready:
+                self._relay.go_on(shard)
         seconds = self._clock() - began
         self._observe(seconds, len(shards), adopted)
         if adopted:
             self._log.info("clients taken over", clients=adopted, seconds=round(seconds, 3))
-
-    def _on_ready(self, shard: int) -> None:
-        self._coming.discard(shard)
-        self._name_shards()
-        self._relay.go_on(shard)
 
     def _still_coming(self, shards: frozenset[int]) -> frozenset[int]:
         return shards & self._coming & self._cluster.held
