@@ -142,10 +142,18 @@ class StoreLeases:
             return conclude(self._gateway, question, Reason.UNKNOWN_USER, (), now)
         name = self._names.learn(self._gateway.clients[key.client], key)
         asked = _Asked(question, key, call, name, terms)
-        task = self._loop.create_task(self._admit(asked))
+        left = formers(self._gateway.site.accounts, key, terms.username)
+        if self.store_away and (answer := self._inherit(asked, left)) is not None:
+            return self._conclude(asked, answer, now)
+        effects: list[g.GatewayEffect] = []
+        names = []
+        for former in left:
+            names.append(self._names.learn(self._gateway.clients[key.client], former))
+            effects += self._gateway.close_session(former, Reason.REPLACED_SESSION, now)
+        task = self._loop.create_task(self._admit(asked, names))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
-        return []
+        return effects
 
     def release(self, over: g.ReleaseLease) -> None:
         key = SessionKey(over.client, over.tunnel, over.session)
@@ -231,67 +239,61 @@ class StoreLeases:
 
     # --- admission
 
-    async def _admit(self, asked: _Asked) -> None:
+    async def _admit(self, asked: _Asked, former: Sequence[str]) -> None:
+        """`former`: sessions that ended for this one, and must not count any more."""
         try:
-            answer = await self._decide(asked)
+            answer = await self._decide(asked, former)
         except Exception:  # noqa: BLE001 - a bug costs one session
             self._report.bug("admission")
-            answer = self._refuse_unsure(asked, ())
+            answer = self._refuse_unsure(asked)
         self._command(lambda now: self._conclude(asked, answer, now), asked.key.client)
 
-    async def _decide(self, asked: _Asked) -> _Answer:
-        left = formers(self._gateway.site.accounts, asked.key, asked.terms.username)
-        may_go = self._names.may_go(asked.question, asked.key, asked.terms)
-        if self.store_away and (answer := self._inherit(asked, left, left or may_go)) is not None:
-            return answer
+    async def _decide(self, asked: _Asked, former: Sequence[str]) -> _Answer:
         try:
-            for former in left:
-                await self._release_now(former)
+            for name in former:
+                await self._release_now(name)
             request = self._names.request(asked.question, asked.name, asked.terms)
             admission = await self._bounded(self._store.admit(request), ADMIT_SECONDS)
         except StoreAway:
-            return self._keep(asked, left) or self._refuse_unsure(asked, left)
+            return self._keep(asked) or self._refuse_unsure(asked)
         match admission:
             case Granted(address, replaced):
                 mine, others = self._part(replaced)
-                return _Answer(address, (*left, *mine), others)
+                return _Answer(address, mine, others)
             case Refused(Reason.STORE_AWAY):
                 self.renew_soon()  # it waits until all have said what they have
-                may_go = self._names.may_go(asked.question, asked.key, asked.terms)
-                heirs = () if left else may_go
-                answer = self._keep(asked, left) or self._inherit(asked, left, heirs)
-                return answer or _Answer(Reason.STORE_AWAY, left)
+                return self._inherit(asked, ()) or _Answer(Reason.STORE_AWAY)
             case Refused(reason):
-                return _Answer(reason, left)
+                return _Answer(reason)
             case _:
                 assert_never(admission)
 
-    def _keep(self, asked: _Asked, left: tuple[SessionKey, ...]) -> _Answer | None:
+    def _keep(self, asked: _Asked) -> _Answer | None:
         """The session has a lease already, as it authenticates once more."""
         place = asked.call.place
         if place is None or asked.terms.static_ip not in (None, place.address):
             return None
-        return _Answer(place.address, left)
+        return _Answer(place.address)
 
-    def _inherit(
-        self, asked: _Asked, left: tuple[SessionKey, ...], ended: tuple[SessionKey, ...]
-    ) -> _Answer | None:
-        """Without the store: let it have what one of `ended` had, whose number does not change.
-        Not where the last answer about the user is missing: his leases may be others' by now."""
-        if (answer := self._keep(asked, left)) is not None:
+    def _inherit(self, asked: _Asked, left: tuple[SessionKey, ...]) -> _Answer | None:
+        """Without the store: let it have what another session had that ends for it, so that the
+        number does not change: what the host `left`, or one that has to make room in any case. Not
+        where the last answer about the user is missing: his leases may be others' by now."""
+        if (answer := self._keep(asked)) is not None:
             return answer
         if asked.terms.username in self._unsure:
             return None
+        ended = left or self._names.may_go(asked.question, asked.key, asked.terms)
         for former in ended:
             call = self._names.call(former)
             place = call.place if call is not None else None
             if place is not None and asked.terms.static_ip in (None, place.address):
-                return _Answer(place.address, (*left, *ended), heir_of=former)
+                return _Answer(place.address, ended, heir_of=former)
         return None
 
-    def _refuse_unsure(self, asked: _Asked, left: tuple[SessionKey, ...]) -> _Answer:
+    def _refuse_unsure(self, asked: _Asked) -> _Answer:
         self._unsure.add(asked.terms.username)
-        return _Answer(Reason.STORE_AWAY, left, unsure=True)
+        return _Answer(Reason.STORE_AWAY, unsure=True)
 
     def _conclude(self, asked: _Asked, answer: _Answer, now: float) -> list[g.GatewayEffect]:
         """The answer is there: note it, tell the gateway, and end who had to make room."""
@@ -368,6 +370,7 @@ class StoreLeases:
         self._renewed_at = self._time()
         self._renew_at = self._renewed_at + RENEW_SECONDS
         unsure, heirs = set(self._unsure), set(self._heirs)
+        await self._renew_inherited(heirs - set(self._heirs.values()))
         done: set[str] = set()
         while waiting := [k for k, name in self._names.placed().items() if name not in done]:
             for at in range(0, len(waiting), RENEWED_AT_ONCE):
@@ -379,6 +382,21 @@ class StoreLeases:
         self._unsure -= unsure
         for name in heirs:
             del self._heirs[name]
+
+    async def _renew_inherited(self, names: set[str]) -> None:
+        """Was somebody whose lease we let another session have told to end meanwhile? Then that
+        is for the heir. `names` are those that the store knows."""
+        leases = []
+        for name in names:
+            key = self._find_heir(name)
+            if key is not None and (lease := self._names.lease(key)) is not None:
+                leases.append(replace(lease, session=name, since_ms=lease.since_ms + 1))
+        if leases and self._may_serve():
+            async with self._order:
+                renewal = await self._bounded(self._store.renew(leases))
+            for session in renewal.lost:
+                if (key := self._find_heir(session)) is not None:
+                    self._close(key, Reason.REPLACED_SESSION)
 
     async def _renew(self, keys: Sequence[SessionKey]) -> set[str]:
         """The names of those that were there to be renewed, or that are over by now."""
@@ -423,13 +441,11 @@ class StoreLeases:
         self._releases[name] = None
         self._wake.set()
 
-    async def _release_now(self, key: SessionKey) -> None:
-        name = self._names.name(key)
-        if name is not None:
-            self._releases[name] = None
-            async with self._order:
-                await self._bounded(self._store.release(name), ADMIT_SECONDS)
-            self._releases.pop(name, None)
+    async def _release_now(self, name: str) -> None:
+        self._releases[name] = None
+        async with self._order:
+            await self._bounded(self._store.release(name), ADMIT_SECONDS)
+        self._releases.pop(name, None)
 
     async def _flush(self) -> None:
         """Tell the store of all that is over. What fails stays to be told."""
