@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 
 from cluster.rig.cluster import Cluster, full_or
@@ -11,7 +12,7 @@ from cluster.rig.witness import EspWitness
 from interop.rig.peers import Client
 from interop.rig.scenario import Timings, profile_of
 
-KILLS = full_or(4, 200)
+KILLS = int(os.environ.get("FERRULE_KILLS", full_or(4, 200)))
 CLIENTS = 30
 WORST_SECONDS = 10.0
 P99_SECONDS = 5.0

@@ -32,6 +32,14 @@ def relayed(ring: list[RingWitness]) -> int:
     return sum(witness.count(*RELAYED) for witness in ring)
 
 
+def relayed_esp(cluster: Cluster) -> float:
+    """What the pods themselves count: clients' ESP that crossed the ring, in both directions."""
+    return sum(
+        cluster.metric("ferrule_relayed_packets_total", direction=direction, kind="esp")
+        for direction in ("to_owner", "to_client")
+    )
+
+
 @pytest.mark.parametrize("bridge", ["wan", "lan"])
 def test_500_and_4500_on_different_pods(
     bridge: str,
@@ -55,7 +63,7 @@ def test_500_and_4500_on_different_pods(
         assert cluster.owner_of("alice") is second
         measured.add(f"relayed during the set-up: {relayed(ring)}, of {first.name}, {second.name}")
         assert relayed(ring) > 0, "then nothing was split"
-        before = relayed(ring)
+        before, counted = relayed(ring), relayed_esp(cluster)
         pinging = Pinging(alice)
         download = Download(alice, TRAFFIC_SECONDS)
         octets = sum(download.finish())
@@ -67,6 +75,7 @@ def test_500_and_4500_on_different_pods(
         assert pings.lost == 0
         assert octets > 0
         assert share == 0
+        assert relayed_esp(cluster) - counted == 0
         assert started_anew(alice.guest, pinging.mark) == []
         measured.add(witness.verdict())
     finally:
@@ -89,13 +98,14 @@ def test_a_crowd_binds_late_too(
     owned = {pod.name: len(pod.sessions()) for pod in cluster.pods}
     measured.add(f"owned: {owned}; relayed during the set-ups: {relayed(ring)}")
     assert all(owned.values())
-    before = relayed(ring)
+    before, counted = relayed(ring), relayed_esp(cluster)
     people.traffic(5)
     time.sleep(TRAFFIC_SECONDS)
     people.traffic(0)
     report = people.report()
     measured.add(f"relayed with traffic: {relayed(ring) - before}")
     assert relayed(ring) - before == 0
+    assert relayed_esp(cluster) - counted == 0
     assert report.ended == []
     people.leave()
     assert cluster.sessions() == []
@@ -116,7 +126,7 @@ def test_flows_that_change_their_pod(
     people.traffic(5)
     pinging = Pinging(alice)
     time.sleep(1)
-    before = relayed(ring)
+    before, counted = relayed(ring), relayed_esp(cluster)
     for by in (1, 2, 0, 1):
         cluster.balancer.rotate(by)
         time.sleep(2)
@@ -127,6 +137,8 @@ def test_flows_that_change_their_pod(
     measured.add(f"alice: {pings.sent} pings, {pings.lost} lost; relayed {relayed(ring) - before}")
     measured.add(str(report))
     assert relayed(ring) > before
+    measured.add(f"the pods counted {relayed_esp(cluster) - counted:.0f} of ESP")
+    assert relayed_esp(cluster) > counted
     assert pings.lost == 0
     assert pings.twice == 0
     assert report.ended == []
