@@ -29,11 +29,21 @@ from ferrule.gateway.call import Call
 from ferrule.gateway.gateway import Gateway
 from ferrule.gateway.settings import SessionKey
 from ferrule.runtime.lease_names import LeaseNames, Memory
-from ferrule.store.interface import Granted, Refused, Replaced, Store, StoreAway
+from ferrule.store.interface import (
+    Admission,
+    Granted,
+    LeaseRequest,
+    Refused,
+    Replaced,
+    Store,
+    StoreAway,
+)
 
 RENEW_SECONDS: Final = 30.0
 SOON_SECONDS: Final = 1.0  # between two rounds of renewal, and until a failed one is repeated
 ADMIT_SECONDS: Final = 2.5
+PATIENCE_SECONDS: Final = 3.0  # for the others to say what they have; a client repeats itself then
+ASK_AGAIN_SECONDS: Final = 0.1
 ANSWER_SECONDS: Final = 5.0  # for anything else that is asked of the store
 CLOSE_SECONDS: Final = 2.0
 RENEWED_AT_ONCE: Final = 200
@@ -253,7 +263,7 @@ class StoreLeases:
             for name in former:
                 await self._release_now(name)
             request = self._names.request(asked.question, asked.name, asked.terms)
-            admission = await self._bounded(self._store.admit(request), ADMIT_SECONDS)
+            admission = await self._ask(request)
         except StoreAway:
             return self._keep(asked) or self._refuse_unsure(asked)
         match admission:
@@ -261,12 +271,22 @@ class StoreLeases:
                 mine, others = self._part(replaced)
                 return _Answer(address, mine, others)
             case Refused(Reason.STORE_AWAY):
-                self.renew_soon()  # it waits until all have said what they have
                 return self._inherit(asked, ()) or _Answer(Reason.STORE_AWAY)
             case Refused(reason):
                 return _Answer(reason)
             case _:
                 assert_never(admission)
+
+    async def _ask(self, request: LeaseRequest) -> Admission:
+        """The store waits until all have said what they have, and so does the client, a moment: a
+        refusal would be shown to a person as a wrong password."""
+        end = self._time() + PATIENCE_SECONDS
+        while True:
+            admission = await self._bounded(self._store.admit(request), ADMIT_SECONDS)
+            if admission != Refused(Reason.STORE_AWAY) or self._time() >= end:
+                return admission
+            self.renew_soon()
+            await asyncio.sleep(ASK_AGAIN_SECONDS)
 
     def _keep(self, asked: _Asked) -> _Answer | None:
         """The session has a lease already, as it authenticates once more."""
@@ -315,7 +335,9 @@ class StoreLeases:
             outcome = accounts.stale_reason(key, self._gateway.site.wall(now)) or outcome
         if not alive or isinstance(outcome, Reason):
             accounts.release(key)
-            if isinstance(answer.outcome, IPv4Address) or answer.unsure:
+            may_hold = isinstance(answer.outcome, IPv4Address) or answer.unsure
+            # One that is not here, and not over, has moved: its lease is with it.
+            if may_hold and (alive or self._over.holds(asked.name, self._time())):
                 self._release_soon(asked.name)
         elif heir_of is not None:
             self._inherited.add(heir_of)

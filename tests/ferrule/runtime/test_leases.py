@@ -367,14 +367,18 @@ def test_an_emptied_store_is_filled_before_anybody_is_let_in(stage: Stage) -> No
     world.run(2.0)
     assert len(world.leased()) == 1
     late = log_in(one, "eve")
+    world.run(4.0)
     assert not late.up
     assert one.report.tries[-1].reason is Reason.STORE_AWAY
+    patient = log_in(one, "alice")
+    assert not patient.up
     two.wake()
     world.run(2.0)
+    assert patient.up
     assert world.leased() == world.held()
     third = log_in(one, "eve")
     assert third.up
-    assert len({first.address, second.address, third.address}) == 3
+    assert len({first.address, second.address, patient.address, third.address}) == 4
 
 
 def test_what_a_dead_member_had_is_free_after_a_while(stage: Stage) -> None:
@@ -426,6 +430,20 @@ def test_a_session_that_was_told_to_end_while_it_moved_ends_on_arrival(stage: St
     world.run(35.0)
     assert newer.up
     assert world.leased() == world.held()
+
+
+def test_a_session_that_moves_while_it_asks_again_keeps_its_lease(stage: Stage) -> None:
+    world = stage()
+    one, two = world.members.values()
+    peer = log_in(one)
+    one.store.delay = 0.5
+    one.dial_again(peer)
+    world.run(0.3)
+    world.move(one.gateway.clients[peer.key.client], one, two)
+    world.run(3.0)
+    (held,) = world.held().values()
+    assert world.leased() == world.held()
+    assert held == peer.address
 
 
 def test_an_end_that_gets_lost_is_found_out_by_renewal(stage: Stage) -> None:
