@@ -78,7 +78,7 @@ containers: $(STAMP) ## the images, in pods as the operator makes them, on conta
 	$(BIN)/python -m pip install --quiet --require-hashes -r requirements/containers.lock
 	$(BIN)/pytest -q tests/containers
 
-stores: $(STAMP) ## the stores' contract, on a real Valkey too (not used by the gateway yet)
+stores: $(STAMP) ## the stores' contract, on a real Valkey too
 	$(BIN)/pytest -q tests/stores
 
 bench: $(STAMP) ## set-ups a second, memory a session, packets a second
