@@ -349,6 +349,14 @@ async def test_tls_and_whom_it_trusts(server: ValkeyServer, tmp_path: Path) -> N
         async with opened(url.replace("localhost", "127.0.0.1"), "tls", ca_file=files[0]) as store:
             with pytest.raises(StoreAway, match=r"certificate|mismatch"):
                 await store.directory()
+        by_number = url.replace("localhost", "127.0.0.1")
+        named = {"ca_file": files[0], "server_name": "localhost"}
+        async with opened(by_number, "named", **named) as store:
+            await try_everything(store)
+        named["server_name"] = "store.example"
+        async with opened(url, "tls", **named) as store:
+            with pytest.raises(StoreAway, match=r"certificate|mismatch"):
+                await store.directory()
 
 
 async def test_a_socket(tmp_path: Path) -> None:

@@ -24,7 +24,7 @@ from ferrule.runtime.gateway_spec import (
 )
 from ferrule.runtime.proposals import weak_phase1, weak_phase2
 from ferrule.runtime.sealing import KEY_OCTETS_MIN
-from ferrule.store.valkey_url import parse_url
+from ferrule.store.valkey_url import Topology, parse_url
 
 if TYPE_CHECKING:
     from ferrule.runtime.config import Listen, UserSpec
@@ -190,6 +190,9 @@ def _sharing(store: Store, listen: Listen) -> Iterator[Finding]:
         yield _ERROR, (*at, "url"), "is missing; write for example url: valkey://HOST:6379"
     elif store.tls != StoreTls() and not parse_url(store.url).tls:
         yield _ERROR, (*at, "tls"), "is for TLS: begin the url with valkeys, or leave it out"
+    elif store.tls.server_name and parse_url(store.url).topology is Topology.CLUSTER:
+        text = "is not for a cluster, whose servers have names of their own; leave it out"
+        yield _ERROR, (*at, "tls", "serverName"), text
     for name, key, needed in (
         ("key", store.key, True),
         ("previousKey", store.previous_key, False),

@@ -10,15 +10,18 @@ from __future__ import annotations
 
 import asyncio
 import json
+import ssl
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from ipaddress import IPv4Address
 from pathlib import Path
-from typing import Any, Final, TypeAlias
+from typing import Any, Final, NamedTuple, TypeAlias
 
 from valkey.asyncio import Sentinel, Valkey, ValkeyCluster
 from valkey.asyncio.cluster import ClusterNode
+from valkey.asyncio.connection import ConnectionPool, SSLConnection
 from valkey.asyncio.retry import Retry
+from valkey.asyncio.sentinel import SentinelManagedConnection
 from valkey.backoff import NoBackoff
 from valkey.credentials import CredentialProvider
 from valkey.exceptions import ConnectionError as ValkeyConnectionError
@@ -307,14 +310,18 @@ def _connect(settings: ValkeySettings, credentials: _Credentials | None) -> tupl
         "retry": Retry(NoBackoff(), 1, (ValkeyConnectionError,)),
         "retry_on_error": [ValkeyConnectionError],
     }
-    tls = _tls(settings) if target.tls else {}
+    tls = _tls_words(settings) if target.tls else {}
     match target.topology:
         case Topology.SOCKET:
             client = Valkey(unix_socket_path=target.path, db=target.database, **common)
             return client, None
         case Topology.SERVER:
             host, port = target.addresses[0]
-            return Valkey(host=host, port=port, db=target.database, **common, **tls), None
+            common |= {"host": host, "port": port, "db": target.database}
+            if not target.tls:
+                return Valkey(**common), None
+            pool = ConnectionPool(connection_class=_TlsConnection, tls=_tls(settings), **common)
+            return Valkey.from_pool(pool), None
         case Topology.CLUSTER:
             nodes = [ClusterNode(host, port) for host, port in target.addresses]
             return ValkeyCluster(startup_nodes=nodes, **common, **tls), None
@@ -330,12 +337,48 @@ def _connect(settings: ValkeySettings, credentials: _Credentials | None) -> tupl
                 },
                 db=target.database,
                 **common,
-                **tls,
             )
+            if target.tls:
+                common = {"connection_class": _ManagedTlsConnection, "tls": _tls(settings)}
+                return sentinel.master_for(target.service, **common), sentinel
             return sentinel.master_for(target.service), sentinel
 
 
-def _tls(settings: ValkeySettings) -> dict[str, Any]:
+class _Tls(NamedTuple):
+    """`server_name`: "" for that of the host."""
+
+    context: ssl.SSLContext
+    server_name: str
+
+
+def _tls(settings: ValkeySettings) -> _Tls:
+    """Raises OSError for files that can't be used."""
+    context = ssl.create_default_context(cafile=settings.ca_file)
+    if settings.certificate_file is not None:
+        context.load_cert_chain(settings.certificate_file, settings.key_file)
+    return _Tls(context, settings.server_name)
+
+
+class _TlsConnection(SSLConnection):
+    """With a context that trusts our file alone, and the name that the certificate must have."""
+
+    def __init__(self, *, tls: _Tls, **options: Any) -> None:
+        super().__init__(**options)
+        self._tls = tls
+
+    def _connection_arguments(self) -> Mapping[str, Any]:
+        arguments = {**super()._connection_arguments(), "ssl": self._tls.context}
+        if self._tls.server_name:
+            arguments["server_hostname"] = self._tls.server_name
+        return arguments
+
+
+class _ManagedTlsConnection(SentinelManagedConnection, _TlsConnection):
+    """To whatever server the sentinels name."""
+
+
+def _tls_words(settings: ValkeySettings) -> dict[str, Any]:
+    """For clients that make their connections themselves: of a cluster, and of sentinels."""
     files = {
         "ssl_ca_certs": settings.ca_file,
         "ssl_certfile": settings.certificate_file,

@@ -275,6 +275,15 @@ SHARING: list[tuple[str, str, int, str, str]] = [
             "begin the url with valkeys",
         ),
         (
+            gateway(
+                SHARED.replace("valkey:", "valkeys+cluster:") + "    tls: {serverName: other}\n"
+            )
+            + RING,
+            9,
+            "gateway.store.tls.serverName",
+            "is not for a cluster",
+        ),
+        (
             gateway(SHARED.replace("0123456789abcdef0", "")) + RING,
             7,
             "gateway.store.key",
