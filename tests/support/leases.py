@@ -304,6 +304,8 @@ class World:
         seed: int = 1,
     ) -> None:
         self.loop = JumpingLoop()
+        self.bugs: list[BaseException] = []
+        self.loop.set_exception_handler(self._on_bug)
         self.random = random.Random(seed)
         self.settings = AccountsSettings(
             users=users or (user("alice"), user("bob"), user("eve")),
@@ -323,6 +325,10 @@ class World:
         asyncio.set_event_loop(self.loop)
         self.start(*names)
         self.run(2.0)
+
+    def _on_bug(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+        del loop
+        self.bugs.append(context.get("exception") or RuntimeError(context["message"]))
 
     def close(self) -> None:
         for member in list(self.members.values()):
@@ -429,6 +435,8 @@ class World:
     def look(self) -> None:
         """Note how long two sessions have had one address, and a user too many sessions, while all
         members reach the store: who does not can't know better."""
+        if self.bugs:
+            raise self.bugs[0]
         now, live = self.loop.time(), self.live()
         if not all(m.store.up and m.store.delay < 1.0 for m in self.members.values()):
             passed = now - self._looked

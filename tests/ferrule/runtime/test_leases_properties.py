@@ -8,14 +8,17 @@ measured: one user with one address twice, or more sessions than he may have.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from ipaddress import IPv4Address
+from typing import Any
 
 import hypothesis.strategies as st
 import pytest
-from hypothesis import HealthCheck, settings
+from hypothesis import HealthCheck, Phase, settings
 from hypothesis.stateful import (
     RuleBasedStateMachine,
     initialize,
+    invariant,
     precondition,
     rule,
     run_state_machine_as_test,
@@ -23,6 +26,7 @@ from hypothesis.stateful import (
 
 from ferrule.accounts.users import OnLimit
 from ferrule.core.reasons import Reason
+from ferrule.runtime.leases import StoreLeases, _Answer
 from ferrule.store.leases import LeaseBook
 from support.accounts import user
 from support.leases import MemberNode, Peer, World
@@ -180,6 +184,19 @@ class Histories(RuleBasedStateMachine):
         self.world.run(0.3)
         target.wake()
 
+    @rule(username=st.sampled_from(USERS), number=st.integers(0, 2))
+    def lose_ring(self, username: str, number: int) -> None:
+        """Members do not hear each other while a user comes: he who came last stays."""
+        self.calm = False
+        self.world.ring_up = False
+        member = self.member(number)
+        newest = member.call(member.new_client(HOSTS[0]), username)
+        self.world.run(2.0)
+        self.world.ring_up = True
+        if newest.up:
+            self.world.run(ALLOWED_SECONDS)
+            assert newest.up
+
     # --- the store
 
     @rule(number=st.integers(0, 2), seconds=st.sampled_from([1.0, 30.0, 200.0]))
@@ -187,11 +204,14 @@ class Histories(RuleBasedStateMachine):
         """One member does not reach the store."""
         self.calm = False
         member = self.member(number)
+        self.log_in(number, "bob", HOSTS[0], 1.0)
         member.store.up = False
+        self.log_in(number + 1, "eve", HOSTS[1], 1.0)
         self.world.run(seconds)
         self.log_in(number, "alice", HOSTS[0], 1.0)
         self.log_in(number + 1, "fixed", HOSTS[1], 1.0)
-        self.log_in(number + 1, "eve", HOSTS[1], 1.0)
+        for _ in range(3):
+            self.log_in(number + 1, "eve", HOSTS[1], 1.0)
         self.world.run(seconds)
         member.store.up = True
 
@@ -223,6 +243,13 @@ class Histories(RuleBasedStateMachine):
     def empty_store(self) -> None:
         self.calm = False
         self.world.empty_store()
+
+    # --- at all times
+
+    @invariant()
+    def nothing_is_wrong_for_long(self) -> None:
+        assert self.world.longest_overlap <= ALLOWED_SECONDS
+        assert self.world.longest_above <= ALLOWED_SECONDS
 
     # --- in the end
 
@@ -259,7 +286,7 @@ class Histories(RuleBasedStateMachine):
 
 
 SETTINGS = settings(
-    max_examples=600,
+    max_examples=40,
     stateful_step_count=25,
     deadline=None,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
@@ -273,7 +300,42 @@ def test_limits_and_addresses_stay_true() -> None:
 # --- bugs that it must find
 
 
-def test_it_finds_a_store_that_forgets_who_was_replaced(monkeypatch: pytest.MonkeyPatch) -> None:
+def forget_who_is_over(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(LeaseBook, "_end", lambda book, session, _: book._remove(session))
-    with pytest.raises(BaseException):  # noqa: B017, PT011
-        run_state_machine_as_test(Histories, settings=SETTINGS)
+
+
+def give_away_what_a_cut_off_member_has(monkeypatch: pytest.MonkeyPatch) -> None:
+    admit = LeaseBook.admit
+    monkeypatch.setattr(LeaseBook, "admit", lambda book, request, now, _: admit(book, request, now))
+
+
+def let_everybody_in_without_the_store(monkeypatch: pytest.MonkeyPatch) -> None:
+    def inherit(leases: StoreLeases, asked: Any, left: Any) -> Any:
+        return _Answer(asked.terms.static_ip or IPv4Address("10.0.0.2"), left)
+
+    monkeypatch.setattr(StoreLeases, "_inherit", inherit)
+
+
+def say_too_early_that_all_is_renewed(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def nothing(leases: StoreLeases, keys: Any) -> set[str]:
+        return {leases._names.name(key) or "" for key in keys}
+
+    monkeypatch.setattr(StoreLeases, "_renew", nothing)
+
+
+BUGS = (
+    forget_who_is_over,
+    give_away_what_a_cut_off_member_has,
+    let_everybody_in_without_the_store,
+    say_too_early_that_all_is_renewed,
+)
+
+
+@pytest.mark.parametrize("plant", BUGS, ids=lambda plant: plant.__name__)
+def test_planted_bugs_are_found(
+    plant: Callable[[pytest.MonkeyPatch], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plant(monkeypatch)
+    found = settings(SETTINGS, max_examples=200, phases=[Phase.generate], database=None)
+    with pytest.raises(AssertionError):
+        run_state_machine_as_test(Histories, settings=found)
