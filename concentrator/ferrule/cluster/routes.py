@@ -79,6 +79,9 @@ class Forwards:
         if len(self._known) > FORWARDS_MAX:
             del self._known[next(iter(self._known))]
 
+    def drop(self, cookie: Cookie) -> None:
+        self._known.pop(cookie, None)
+
     def home(self, cookie: Cookie, wall: float) -> int | None:
         found = self._known.get(cookie)
         return found.home if found is not None and wall < found.until else None

@@ -259,6 +259,12 @@ class Checkpoints:
         blob = self._sealer.seal(build_forward(forward), context)
         return Put(self._names.shard_of_cookie(cookie), claim, name, blob)
 
+    def take_back(self, put: Put) -> None:
+        """A forward that may have been written, and shall not be there."""
+        if put.session.startswith(FORWARD_PREFIX):
+            self._forwards.drop(Cookie(bytes.fromhex(put.session.removeprefix(FORWARD_PREFIX))))
+            self.soon(Put(put.shard, put.claim, put.session, None))
+
     async def put(self, batch: Sequence[Put]) -> tuple[PutResult, ...]:
         """Behind whatever is being written. Raises StoreAway."""
         async with self._writing:

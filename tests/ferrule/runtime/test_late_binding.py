@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
@@ -12,6 +12,7 @@ from ferrule.cluster.messages import HandOver, build_hand_over, parse_hand_over
 from ferrule.cluster.ring import RingKind
 from ferrule.core.reasons import Reason
 from ferrule.runtime.checkpoints import FORWARD_PREFIX
+from ferrule.store.interface import Put, PutResult, StoreAway
 from support.faulty_store import FaultyStore
 from support.members import One, crowd, members, until
 
@@ -129,3 +130,48 @@ async def test_what_its_first_owner_did_not_live_to_delete_stays_dead(tmp_path: 
             await made.until_settled()
             assert sum(len(one.gateway.clients) for one in made.alive) == 1
             assert natt.gateway.client_named(client.uid) is client
+
+
+async def test_who_cannot_be_written_down_as_gone_stays(tmp_path: Path) -> None:
+    """The store is slow, so answers wait; the client gets in all the same, by way of its owner."""
+    store = FaultyStore()
+    async with members(tmp_path, lambda: store) as made:
+        ike, natt, _ = made.all
+        tapped = Tapped(ike)
+        puts = store.put
+
+        async def failing(batch: Sequence[Put]) -> tuple[PutResult, ...]:
+            if any(put.session.startswith(FORWARD_PREFIX) and put.blob for put in batch):
+                raise StoreAway("the test says so")
+            return await puts(batch)
+
+        store.put = failing  # type: ignore[method-assign]
+        async with crowd(ike, natt, 1) as (_, load):
+            assert tapped.bodies == []
+            assert len(ike.gateway.clients) == 1
+            assert not natt.gateway.clients
+            assert ike.member.late_binding.sent == 0
+            assert len(ike.member.relay.forwards) == 0
+            assert ike.member.relay.counts["from_ingress", "esp"] > 0
+            assert len(load.ups) == 1
+
+
+async def test_the_store_hears_first_that_a_client_left(tmp_path: Path) -> None:
+    store = FaultyStore()
+    async with members(tmp_path, lambda: store) as made:
+        ike, natt, _ = made.all
+        tapped = Tapped(ike)
+        at_hand_over: list[list[str]] = []
+        send = ike.member.relay.ring.send
+
+        def noting(kind: RingKind, body: bytes, to: MemberName) -> bool:
+            if kind is HAND_OVER:
+                at_hand_over.append(list(store.blobs()))
+            return send(kind, body, to)
+
+        ike.member.relay.ring.send = noting  # type: ignore[method-assign]
+        async with crowd(ike, natt, 1):
+            uid = next(iter(natt.gateway.clients.values())).uid
+            assert len(tapped.bodies) == 1
+            assert uid not in at_hand_over[0]
+            assert any(name.startswith(FORWARD_PREFIX) for name in at_hand_over[0])
