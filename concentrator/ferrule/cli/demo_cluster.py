@@ -83,7 +83,7 @@ def demo_cluster() -> None:
         raise typer.Exit(1) from error
     console.print(
         f"\n[bold green]All of it worked[/bold green], in {time.monotonic() - began:.1f} s; "
-        "nothing is left behind.\nNext: docs/operator.md tells how to run several replicas.",
+        "nothing is left behind.\nNext: docs/scaling.md tells how it works and what it needs.",
         soft_wrap=True,
     )
 
@@ -289,11 +289,10 @@ class _Play:
         rows = await load.settle()
         self._expect_all(rows, before)
         lost, longest = _lost(rows), max(row.longest() for row in rows)
-        self._tell("gone", seconds, f"{len(owned)} clients handed over")
-        self._tell(f"{lost} pings lost", None, f"of {sum(row.sent for row in rows)}")
-        self._tell("longest silence", longest, "" if longest else "shorter than half a second")
+        self._tell("gone", seconds, f"{len(owned)} clients were handed over first")
+        self._tell("pings lost", None, f"{lost} of {sum(row.sent for row in rows)}")
+        self._tell("longest silence", None, _time(longest) if longest else "under half a second")
         _expect(longest <= _SILENCE_SECONDS, f"a client heard nothing for {_time(longest)}")
-        self._states[leaver.name] = "[dim]gone[/dim]"
 
     async def _follow(self, leaver: DemoGateway) -> None:
         """As Kubernetes does: flows move when it is not ready any more, or has ended."""
@@ -302,10 +301,13 @@ class _Play:
         while not ending.done() and await leaver.ready():
             await asyncio.wait([ending], timeout=_REFRESH_SECONDS)
         self._stage.use(others, move=[leaver])
+        self._states[leaver.name] = "[yellow]relays[/yellow]"
         await ending
+        self._states[leaver.name] = "[dim]gone[/dim]"
 
     async def _sum_up(self, load: WatchedLoad) -> None:
         self._title("What remains")
+        load.start_traffic(_PINGS_PER_SECOND)
         await self._watch(load, _CALM_SECONDS)
         logins = ended = bugs = 0.0
         for pod in self._stage.pods[:2]:
