@@ -199,3 +199,20 @@ def test_an_update_goes_from_the_highest_ordinal_down(stage: Stage) -> None:
     assert time.monotonic() - ready > SETTLE_SECONDS - 2  # whole seconds in statuses
     stage.kubelet.run("office-0")
     stage.until(lambda: stage.reason("vpngw", "office") == "AsSpecified", seconds=40)
+
+
+def settled(stage: Stage, name: str) -> bool:
+    """Are all pods of the newest template?"""
+    item = stage.get("sts", name)
+    status = item["status"]
+    seen = status["observedGeneration"] == item["metadata"]["generation"]
+    return bool(seen and status.get("updatedReplicas") == item["spec"]["replicas"])
+
+
+def test_scaling_down_and_another_template_at_once(stage: Stage) -> None:
+    """While no pod is available yet: Kubernetes 1.37 made and deleted a pod for ever."""
+    running(stage, 2)
+    stage.apply(gateway(replicas=1, store=STORE, ppp={"mtu": 1300}))
+    eventually(lambda: settled(stage, "office"), what="the pods of the last change")
+    stage.kubelet.run("office-0")
+    stage.until(lambda: stage.reason("vpngw", "office") == "AsSpecified", seconds=40)

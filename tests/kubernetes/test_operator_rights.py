@@ -22,7 +22,7 @@ from tests.kubernetes.operator.faults import FaultyWay
 from tests.kubernetes.operator.pods import Kubelet
 from tests.kubernetes.operator.process import CHART, Operator, install_rights, operating
 from tests.kubernetes.test_operator import ACCOUNT, Stage, finalized, gateway, refused, user
-from tests.kubernetes.test_operator_replicas import STORE
+from tests.kubernetes.test_operator_replicas import STORE, settled
 
 Right = tuple[str, str, str]  # group, resource (with its subresource), verb
 
@@ -149,13 +149,30 @@ def meet_trouble_and_leave(stage: Stage, way: FaultyWay) -> None:
     eventually(lambda: stage.status("vpnu", "alice")["observedGeneration"] >= 7, seconds=60)
     eventually(lambda: stage.reason("vpngw", "more-5", "ConfigValid") == "Valid", seconds=60)
     way.faults.clear()
+    # Where watches say nothing, a resync finds what changed, and reads it.
+    eventually(lambda: settled(stage, "office"), what="the pods of the last change")
+    stage.kubelet.run("office-0")
+    stage.until(lambda: stage.status("vpngw", "office")["readyReplicas"] == 1, seconds=30)
+    way.faults.silent = True
+    way.drop_watches()
+    api.kubectl("delete", "pod", "office-0", "-n", namespace)
+    stage.apply(user("alice", maxSessions=50), another("more-5", limits={"sessionsMax": 5}))
+    stage.until(lambda: stage.status("vpngw", "office")["readyReplicas"] == 0, seconds=30)
+    for kind, name in (("vpnu", "alice"), ("vpngw", "more-5")):
+        eventually(lambda k=kind, n=name: up_to_date(stage.get(k, n)))  # type: ignore[misc]
+    way.faults.clear()
+    way.drop_watches()
     api.kubectl("delete", "vpngw,vpnu", "--all", "-n", namespace, timeout=90)
     assert way.faults.met["404"]
     assert way.faults.met["409"]
 
 
-def another(name: str) -> dict[str, Any]:
-    item = gateway(replicas=0)
+def up_to_date(item: dict[str, Any]) -> bool:
+    return bool(item["status"]["observedGeneration"] == item["metadata"]["generation"])
+
+
+def another(name: str, **spec: Any) -> dict[str, Any]:
+    item = gateway(replicas=0, **spec)
     return {**item, "metadata": {"name": name}}
 
 

@@ -54,7 +54,9 @@ def stateful_set(parent: Parent) -> Object:
             # Each pod's ordinal is its identity; nobody waits for anybody, but in an update, where
             # one pod after the other goes, the highest ordinal first.
             "podManagementPolicy": "Parallel",
-            "updateStrategy": {"type": "RollingUpdate"},
+            # Without a partition a pod that is lost during an update comes back as it was before.
+            # With pods in parallel, Kubernetes 1.37 may then delete and make it again for ever.
+            "updateStrategy": {"type": "RollingUpdate", "rollingUpdate": {"partition": 0}},
             # The next one goes when sessions have come to this one, not in the same moment.
             **({"minReadySeconds": SETTLE_SECONDS} if parent.shared else {}),
             "revisionHistoryLimit": 5,
