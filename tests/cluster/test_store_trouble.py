@@ -112,6 +112,36 @@ def test_slow_by_half_a_second(
     measured.add(witness.verdict())
 
 
+def test_hung(
+    cluster: Cluster,
+    alice: Client,
+    people: Crowd,
+    witness: EspWitness,
+    measured: Timings,
+) -> None:
+    """It accepts connections and says nothing for a while: data goes on."""
+    assert people.grow(CLIENTS)["up"] == CLIENTS
+    alice.connect(profile_of("alice"))
+    people.traffic(4)
+    pinging = Pinging(alice, 0.1)
+    time.sleep(1)
+    cluster.store.freeze()
+    time.sleep(AWAY_SECONDS)
+    cluster.store.thaw()
+    time.sleep(5)
+    pings = pinging.stop()
+    report = people.report()
+    measured.add(f"alice: {pings.lost} of {pings.sent} lost; {report}")
+    assert report.ended == []
+    assert pings.lost == 0
+    assert report.lost <= report.sent / 1000
+    assert started_anew(alice.guest, pinging.mark) == []
+    assert people.grow(2)["up"] == 2
+    assert_no_conflict(cluster, CLIENTS + 3)
+    people.leave()
+    measured.add(witness.verdict())
+
+
 @pytest.fixture
 def with_sentinel(laboratory: ClusterLaboratory) -> Iterator[Cluster]:
     """A cluster whose store is a primary, a replica and a sentinel."""

@@ -129,6 +129,14 @@ class StoreServer:
             self._laboratory.store.nft("delete table ip slow\n")
             relay.stop()
 
+    def freeze(self) -> None:
+        """It accepts connections and says nothing."""
+        self._processes[PORT].send(signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        """It goes on."""
+        self._processes[PORT].send(signal.SIGCONT)
+
     def cut(self) -> None:
         """Every client's connection is closed; they may connect again at once."""
         self.command("CLIENT", "KILL", "TYPE", "NORMAL", "SKIPME", "YES")
