@@ -29,7 +29,7 @@ from ferrule.store.interface import (
 from ferrule.store.memory import MemoryStore
 from ferrule.store.valkey import ValkeySettings, ValkeyStore
 from ferrule.store.valkey_url import parse_url
-from support.store import FIRST, epoch_of, found, lease, records_of, request, who
+from support.store import FIRST, epoch_of, found, lease, records_of, request, said_all, who
 from support.valkey import ValkeyServer
 
 A, B, C = who("a-0"), who("a-1"), who("a-2")
@@ -338,17 +338,30 @@ async def test_nobody_is_admitted_before_all_have_said_what_they_hold(store: Sto
     await store.change(None, {}, epoch, records_of(epoch))
     assert await refusal(store, "s1") is Reason.STORE_AWAY
     assert await store.renew([lease("of a", FIRST)]) == Renewal()
-    assert not await store.restored(A)
+    assert not await said_all(store, A)
     assert await refusal(store, "s1") is Reason.STORE_AWAY
     assert await store.renew([lease("of b", FIRST + 1, user="bob")]) == Renewal()
-    assert await store.restored(B)
+    assert await said_all(store, B)
     assert await granted(store, "s1", "eve") == FIRST + 2
+
+
+async def test_what_was_renewed_before_the_store_was_emptied_does_not_count(store: Store) -> None:
+    assert (await store.renew([])).generation == ""
+    await found(store, A)
+    first = (await store.renew([lease("s1", FIRST)])).generation
+    assert first
+    assert not await store.restored(A, "another")
+    assert await store.restored(A, first)
+    assert (await store.renew([])).generation == first
+    later = epoch_of(2, A, B)
+    await store.change(epoch_of(1, A).id, {}, later, records_of(later))
+    assert (await store.renew([])).generation == first
 
 
 async def test_a_member_that_is_gone_is_not_waited_for(store: Store) -> None:
     epoch, without = epoch_of(4, A, B), epoch_of(5, A, C)
     await store.change(None, {}, epoch, records_of(epoch))
-    assert not await store.restored(A)
+    assert not await said_all(store, A)
     await store.change(epoch.id, {}, without, records_of(without))
     assert await granted(store, "s1") == FIRST
 

@@ -24,7 +24,7 @@ from ferrule.store import valkey
 from ferrule.store.interface import Claim, Granted, Put, PutResult, Refused, Store, StoreAway
 from ferrule.store.valkey import ValkeySettings, ValkeyStore
 from ferrule.store.valkey_url import parse_url
-from support.store import FIRST, found, lease, request, who
+from support.store import FIRST, found, lease, request, said_all, who
 from support.valkey import ValkeyServer, free_port
 
 A, B = who("a-0"), who("a-1")
@@ -74,7 +74,7 @@ QUESTIONS: dict[str, Callable[[Store], Awaitable[object]]] = {
     "load": lambda store: store.load(1),
     "admit": lambda store: store.admit(request("s")),
     "renew": lambda store: store.renew([lease("s", FIRST)]),
-    "restored": lambda store: store.restored(A),
+    "restored": lambda store: said_all(store, A),
     "release": lambda store: store.release("s"),
     "publish": lambda store: store.publish({"s": b""}),
     "withdraw": lambda store: store.withdraw("s"),
@@ -133,8 +133,11 @@ async def test_restarted_it_is_empty_and_takes_everything_anew(tmp_path: Path) -
             assert await store.claim([1], claim) == {1}
             assert await store.put([Put(1, claim, "s", b"x")]) == (PutResult.DONE,)
             assert not isinstance(await store.admit(request("s")), Granted)
+            before = (await store.renew([])).generation
             server.restart_empty()
             await try_everything(store)
+            assert (await store.renew([])).generation not in ("", before)
+            assert not await store.restored(A, before)
     finally:
         server.stop()
 
@@ -164,14 +167,14 @@ async def test_a_member_that_is_cut_off_keeps_its_leases_and_a_dead_one_does_not
             assert isinstance(admission, Granted)
         # As soon as eve's is free it is given away; bob's is not, however long it takes.
         while not isinstance(await store.admit(request("s", "joe", ranges=ranges)), Granted):
-            await store.restored(A)
+            await said_all(store, A)
         again = await store.admit(request("bob", "bob", owner=str(B), ranges=ranges))
         assert again == Granted(FIRST)
         # Once its owner has said what it has, and this was not in it, it is free too.
         full = request("t", "max", ranges=((FIRST, FIRST),))
         assert isinstance(await store.admit(full), Refused)
         while not isinstance(await store.admit(full), Granted):
-            await store.restored(B)
+            await said_all(store, B)
 
 
 # --- who may talk to it ------------------------------------------------------------------------

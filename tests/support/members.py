@@ -39,8 +39,10 @@ from ferrule.runtime.member_config import names_key
 from ferrule.runtime.report import TelemetryReport
 from ferrule.runtime.udp import UdpPort
 from ferrule.store.interface import Store
+from ferrule.store.memory import MemoryStore
 from support.accounts import pool
 from support.pair import INSIDE, client_settings, gateway_settings, user
+from support.store import said_all
 from support.valkey import free_port
 
 HOST = "127.0.0.1"
@@ -273,7 +275,7 @@ async def members(
         await until(lambda: all(len(_epoch(one)) == len(names) for one in made.all), 20.0)
         await made.until_settled()
         first = made[0].member
-        while not await first.store.restored(first.cluster.identity):  # all have said their leases
+        while not await said_all(first.store, first.cluster.identity):  # and so have the others
             await asyncio.sleep(0.05)
         yield made
     finally:

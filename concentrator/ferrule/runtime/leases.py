@@ -393,14 +393,16 @@ class StoreLeases:
         self._renew_at = self._renewed_at + RENEW_SECONDS
         unsure, heirs = set(self._unsure), set(self._heirs)
         await self._renew_inherited(heirs - set(self._heirs.values()))
+        _, generation = await self._renew(())
         done: set[str] = set()
         while waiting := [k for k, name in self._names.placed().items() if name not in done]:
             for at in range(0, len(waiting), RENEWED_AT_ONCE):
                 some = waiting[at : at + RENEWED_AT_ONCE]
                 await self._flush()
-                done |= await self._renew(some)
-        if not await self._bounded(self._store.restored(self._identity())):
-            self.renew_soon()
+                done |= (await self._renew(some))[0]
+        restored = self._store.restored(self._identity(), generation)
+        if not await self._bounded(restored):
+            self.renew_soon()  # it was emptied meanwhile, or others have yet to say theirs
         self._unsure -= unsure
         for name in heirs:
             del self._heirs[name]
@@ -420,14 +422,13 @@ class StoreLeases:
                 if (key := self._find_heir(session)) is not None:
                     self._close(key, Reason.REPLACED_SESSION)
 
-    async def _renew(self, keys: Sequence[SessionKey]) -> set[str]:
-        """The names of those that were there to be renewed, or that are over by now."""
+    async def _renew(self, keys: Sequence[SessionKey]) -> tuple[set[str], str]:
+        """The names of those that were there to be renewed, or that are over by now, and the
+        generation of the store."""
         async with self._order:
             leases = [lease for key in keys if (lease := self._names.lease(key)) is not None]
             names = {lease.session for lease in leases}
             leases = [lease for lease in leases if lease.session not in self._releases]
-            if not leases:
-                return names
             if not self._may_serve():
                 raise StoreAway("we may not serve")
             renewal = await self._bounded(self._store.renew(leases))
@@ -435,7 +436,7 @@ class StoreLeases:
             self._end_wherever(session, self._names.owner)
         for displaced in renewal.displaced:
             self._end_wherever(displaced.session, displaced.owner)
-        return names
+        return names, renewal.generation
 
     def _end_wherever(self, session: str, owner: str) -> None:
         key = self._names.find(session)

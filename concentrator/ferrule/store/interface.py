@@ -139,10 +139,12 @@ Admission: TypeAlias = Granted | Refused
 class Renewal:
     """`lost` are sessions that must end: their address is an older session's, or they were released
     or replaced in the last OVER_SECONDS. `displaced` are younger sessions that had to make room
-    for one of ours."""
+    for one of ours. `generation` is another one each time that the store was emptied; "" before it
+    has an epoch again, and where it was emptied meanwhile."""
 
     lost: tuple[str, ...] = ()
     displaced: tuple[Replaced, ...] = field(default=())
+    generation: str = field(default="", compare=False)
 
 
 class Store(Protocol):
@@ -189,12 +191,13 @@ class Store(Protocol):
 
     async def renew(self, leases: Sequence[Lease]) -> Renewal:
         """These sessions go on, with LEASE_SECONDS more. A lease that the store does not have is
-        put back; where two want one address, the older session keeps it."""
+        put back; where two want one address, the older session keeps it. Without any leases it
+        still tells the generation."""
         ...
 
-    async def restored(self, member: Identity) -> bool:
-        """This member has renewed all leases that it has. True: every member has, since the store
-        was empty."""
+    async def restored(self, member: Identity, generation: str) -> bool:
+        """This member has renewed all leases that it has, and each renewal was of this generation;
+        of another one, nothing happens. True: every member has, since the store was empty."""
         ...
 
     async def release(self, session: str) -> None:

@@ -127,6 +127,7 @@ class ValkeyStore:
             "records",
             "said-all",
             "leaving",
+            "generation",
         )
         self._directory = self._keys("directory", "directory-expiry")
 
@@ -154,7 +155,7 @@ class ValkeyStore:
         for member in epoch.members:
             record = records[member.identity]
             arguments += [str(member.identity), record.mark, build_record(record)]
-        keys = [*self._members, *self._keys("epoch-id", "unrestored")]
+        keys = [*self._members, *self._keys("epoch-id", "unrestored", "generation")]
         return _members(await self._script(scripts.CHANGE, keys, arguments))
 
     # --- check-points -----------------------------------------------------------------------
@@ -221,17 +222,21 @@ class ValkeyStore:
     async def renew(self, leases: Sequence[Lease]) -> Renewal:
         lost: list[str] = []
         displaced: list[Replaced] = []
-        for at in range(0, len(leases), RENEWED_AT_ONCE):
+        generations: set[str] = set()
+        for at in range(0, max(1, len(leases)), RENEWED_AT_ONCE):
             some = [_plain(lease) for lease in leases[at : at + RENEWED_AT_ONCE]]
             arguments = (*_TIMES, json.dumps(some))
             answer = await self._script(scripts.RENEW, self._book, arguments)
             lost += [session.decode() for session in answer[0]]
             displaced += _replaced([field.decode() for field in answer[1]])
-        return Renewal(tuple(lost), tuple(displaced))
+            generations.add(answer[2].decode())
+        generation = generations.pop() if len(generations) == 1 else ""
+        return Renewal(tuple(lost), tuple(displaced), generation)
 
-    async def restored(self, member: Identity) -> bool:
-        keys = self._keys("epoch", "unrestored", "said-all")
-        return bool(await self._script(scripts.RESTORED, keys, (str(member), LEASE_MS)))
+    async def restored(self, member: Identity, generation: str) -> bool:
+        keys = self._keys("epoch", "unrestored", "said-all", "generation")
+        arguments = (str(member), LEASE_MS, generation)
+        return bool(await self._script(scripts.RESTORED, keys, arguments))
 
     async def release(self, session: str) -> None:
         await self._script(scripts.RELEASE, self._book, (*_TIMES, session))

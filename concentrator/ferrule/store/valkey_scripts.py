@@ -30,7 +30,7 @@ return view(0)
 """
 )
 
-# KEYS: epoch, records, marks, epoch id, unrestored.
+# KEYS: epoch, records, marks, epoch id, unrestored, generation.
 # ARGV: expected id ('' for none), epoch id, epoch, number of marks, (identity, mark)...,
 #       (identity, mark, record) of every member.
 CHANGE: Final = (
@@ -43,7 +43,10 @@ for _ = 1, tonumber(ARGV[4]) do
   at = at + 2
 end
 local fresh = redis.call('EXISTS', KEYS[1]) == 0
-if fresh then redis.call('DEL', KEYS[5]) end
+if fresh then
+  redis.call('DEL', KEYS[5])
+  redis.call('SET', KEYS[6], ARGV[2])
+end
 local listed = {}
 while at <= #ARGV do
   local who = ARGV[at]
@@ -68,8 +71,9 @@ return view(1)
 """
 )
 
-# KEYS: epoch, unrestored, when members said so. ARGV: identity, lease ms.
+# KEYS: epoch, unrestored, when members said so, generation. ARGV: identity, lease ms, generation.
 RESTORED: Final = """
+if (redis.call('GET', KEYS[4]) or '') ~= ARGV[3] then return 0 end
 local parts = redis.call('TIME')
 local now = parts[1] * 1000 + math.floor(parts[2] / 1000)
 redis.call('ZADD', KEYS[3], now, ARGV[1])
@@ -112,7 +116,7 @@ return 'done'
 
 # KEYS of all scripts from here on: leases, holders, users, expiry, released, cursors,
 # last address, last user, clock, epoch, unrestored, over, records, when members had renewed all,
-# leaving.
+# leaving, generation.
 _BOOK: Final = """
 local LEASES, HOLDERS, USERS, EXPIRY, RELEASED, CURSORS = unpack(KEYS, 1, 6)
 local LAST_ADDRESS, LAST_USER, CLOCK, EPOCH, UNRESTORED = unpack(KEYS, 7, 11)
@@ -336,7 +340,8 @@ return out
 """
 )
 
-# ARGV: lease ms, gap ms, over ms, the leases as a JSON list. Returns two lists: lost, displaced.
+# ARGV: lease ms, gap ms, over ms, the leases as a JSON list. Returns two lists, lost
+# and displaced, and the generation.
 RENEW: Final = (
     _BOOK
     + """
@@ -372,7 +377,7 @@ for _, lease in ipairs(cjson.decode(ARGV[4])) do
     end
   end
 end
-return {lost, displaced}
+return {lost, displaced, redis.call('GET', KEYS[16]) or ''}
 """
 )
 

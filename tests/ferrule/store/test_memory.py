@@ -20,7 +20,7 @@ from ferrule.store.interface import (
     StoreAway,
 )
 from ferrule.store.memory import MemoryStore
-from support.store import FIRST, epoch_of, found, records_of, request, who
+from support.store import FIRST, epoch_of, found, records_of, request, said_all, who
 
 A = who("a-0")
 KEY, OTHER = Secret(bytes(32)), Secret(bytes(range(32)))
@@ -145,10 +145,10 @@ async def test_a_member_that_is_cut_off_keeps_its_leases_and_a_dead_one_does_not
     for _ in range(4):
         now += 30.0
         await store.renew([store.leases.leases["ada"]])
-        await store.restored(A)
+        await said_all(store, A)
     await store.admit(request("new", "joe"))
     assert store.leases.leases.keys() == {"ada", "bob", "new"}
-    await store.restored(cut_off)  # it is back, and does not have the session any more
+    await said_all(store, cut_off)  # it is back, and does not have the session any more
     now += 30.0
     await store.renew([store.leases.leases[session] for session in ("ada", "new")])
     now += 30.0
@@ -157,6 +157,6 @@ async def test_a_member_that_is_cut_off_keeps_its_leases_and_a_dead_one_does_not
     await store.admit(request("new", "joe"))
     assert "bob" in store.leases.leases
     now += 2.0
-    await store.restored(cut_off)
+    await said_all(store, cut_off)
     await store.admit(request("new", "joe"))
     assert store.leases.leases.keys() == {"ada", "new"}
