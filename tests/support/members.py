@@ -39,7 +39,6 @@ from ferrule.runtime.member_config import names_key
 from ferrule.runtime.report import TelemetryReport
 from ferrule.runtime.udp import UdpPort
 from ferrule.store.interface import Store
-from ferrule.store.memory import MemoryStore
 from support.accounts import pool
 from support.pair import INSIDE, client_settings, gateway_settings, user
 from support.store import said_all

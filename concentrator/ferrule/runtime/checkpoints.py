@@ -2,30 +2,27 @@
 
 A client that changed is written before its peer hears of it (`outbox`), and before sequence numbers
 that the check-point reserves are used. One writer, one batch at a time, so that a later image never
-comes before an earlier one. Window tops are written every few seconds. Each write is under the
-shard's claim: DEPOSED means that the client is another's, UNCLAIMED that the store was emptied, and
-that everything has to be written again.
+comes before an earlier one. Each write is under the shard's claim: DEPOSED means that the client is
+another's, UNCLAIMED that the store was emptied, and that everything has to be written again.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Final, Protocol, TypeAlias
 
-from ferrule.cluster.routes import FORWARD_SECONDS, Forward, Forwards, build_forward
-from ferrule.cluster.sealing import BlobKind, Context, Sealer
+from ferrule.cluster.routes import Forwards
 from ferrule.cluster.shards import ShardNames
 from ferrule.core.ids import ClientId, Cookie, Spi
-from ferrule.dataplane.interface import LifetimeReached, Plane
+from ferrule.dataplane.interface import LifetimeReached
 from ferrule.gateway import effects as g
 from ferrule.gateway.client import Client
 from ferrule.gateway.gateway import Gateway
-from ferrule.gateway.image import ClientImage, build_image
+from ferrule.runtime.images import Images
 from ferrule.runtime.outbox import Outbox
 from ferrule.runtime.store_watch import StoreWatch
 from ferrule.store.interface import Claim, Put, PutResult, Store, StoreAway
@@ -34,9 +31,6 @@ BATCH: Final = 512
 EXPORTS_IN_A_ROW: Final = 16  # then the other sources get their turn
 PUT_SECONDS: Final = 3.0
 RETRY_SECONDS: Final = 0.5
-SWEEP_SECONDS: Final = 5.0
-SWEEP_SLICES: Final = 20
-FORWARD_PREFIX: Final = "fwd:"
 PROBE: Final = "probe"
 FORWARDED_MAX: Final = 65_536
 
@@ -87,19 +81,18 @@ class _Known:
 
 
 class Checkpoints:
-    """`run` and `sweep` go on until cancelled."""
+    """`run` goes on until cancelled."""
 
     def __init__(
         self,
         gateway: Gateway,
         names: ShardNames,
         store: Store,
-        sealer: Sealer,
+        images: Images,
         forwards: Forwards,
         *,
         watch: StoreWatch,
         clock: Callable[[], float],
-        wall: Callable[[], float] = time.time,
     ) -> None:
         self.claims: dict[int, Claim] = {}
         self.count = 0  # check-points written
@@ -107,13 +100,11 @@ class Checkpoints:
         self._gateway = gateway
         self._names = names
         self._store = store
-        self._sealer = sealer
+        self._images = images
         self._forwards = forwards
         self._watch = watch
         self._clock = clock
-        self._wall = wall
         self._shell: Shell | None = None
-        self._plane: Plane | None = None
         self._losses: Losses | None = None
         self._dirty: dict[ClientId, None] = {}
         self._in_flight: frozenset[ClientId] = frozenset()
@@ -128,8 +119,8 @@ class Checkpoints:
         self._writing = asyncio.Lock()
         self._timer: asyncio.TimerHandle | None = None
 
-    def attach(self, shell: Shell, plane: Plane, losses: Losses) -> None:
-        self._shell, self._plane, self._losses = shell, plane, losses
+    def attach(self, shell: Shell, losses: Losses) -> None:
+        self._shell, self._losses = shell, losses
 
     @property
     def busy(self) -> bool:
@@ -240,31 +231,6 @@ class Checkpoints:
         for shard in shards:
             self.claims.pop(shard, None)
 
-    def image_of(self, client: Client, *, final: bool = False) -> ClientImage:
-        assert self._plane is not None
-        state = self._plane.client_state(client.id)
-        return self._gateway.export(client.id, state, self._clock(), final=final)
-
-    def seal(self, image: ClientImage, claim: Claim) -> Put:
-        context = Context(image.uid, BlobKind.CHECKPOINT, claim.epoch)
-        blob = self._sealer.seal(build_image(image), context)
-        return Put(image.shard, claim, image.uid, blob)
-
-    def forward(self, cookie: Cookie, home: int, claim: Claim) -> Put:
-        """Keep, and write down, that the client of this cookie lives in `home`."""
-        forward = Forward(home, self._wall() + FORWARD_SECONDS)
-        self._forwards.put(cookie, forward)
-        name = FORWARD_PREFIX + cookie.hex()
-        context = Context(name, BlobKind.FORWARD, claim.epoch)
-        blob = self._sealer.seal(build_forward(forward), context)
-        return Put(self._names.shard_of_cookie(cookie), claim, name, blob)
-
-    def take_back(self, put: Put) -> None:
-        """A forward that may have been written, and shall not be there."""
-        if put.session.startswith(FORWARD_PREFIX):
-            self._forwards.drop(Cookie(bytes.fromhex(put.session.removeprefix(FORWARD_PREFIX))))
-            self.soon(Put(put.shard, put.claim, put.session, None))
-
     async def put(self, batch: Sequence[Put]) -> tuple[PutResult, ...]:
         """Behind whatever is being written. Raises StoreAway."""
         async with self._writing:
@@ -294,10 +260,6 @@ class Checkpoints:
         if self.claims:
             shard, claim = next(iter(self.claims.items()))
             self.soon(Put(shard, claim, PROBE, None))
-
-    def in_plane(self, client: ClientId) -> bool:
-        assert self._plane is not None
-        return self._plane.client_state(client) is not None
 
     # --- the writer
 
@@ -344,8 +306,8 @@ class Checkpoints:
             self.shell.perform(self._outbox.release(client_id))
             return []
         try:
-            image = self.image_of(client)
-            put = self.seal(image, claim)
+            image = self._images.image_of(client)
+            put = self._images.checkpoint(image, claim)
         except Exception:  # noqa: BLE001 - a bug costs this client its check-point
             self.shell.bug("check-point")
             self.shell.perform(self._outbox.release(client_id))
@@ -353,7 +315,7 @@ class Checkpoints:
         self._outbox.cover(client_id)
         if client_id not in self._known:
             self._known[client_id] = _Known(image.uid, image.shard)
-        return [_Row(put, client_id, self._window_tops(client_id)), *self._ways_to(client)]
+        return [_Row(put, client_id, self._images.window_tops(client_id)), *self._ways_to(client)]
 
     def _ways_to(self, client: Client) -> list[_Row]:
         """Forwards of the cookies that lead elsewhere, as far as those shards are ours."""
@@ -364,7 +326,7 @@ class Checkpoints:
                 if len(self._forwarded) >= FORWARDED_MAX:
                     self._forwarded.clear()  # to write some twice is no harm
                 self._forwarded.add((cookie, client.shard))
-                rows.append(_Row(self.forward(cookie, client.shard, claim)))
+                rows.append(_Row(self._images.forward(cookie, client.shard, claim)))
         return rows
 
     def _on_results(self, rows: Sequence[_Row], results: Sequence[PutResult]) -> None:
@@ -431,30 +393,12 @@ class Checkpoints:
         self.shell.perform(overdue)
         self._arm()
 
+    def is_behind(self, client: ClientId) -> bool:
+        """Packets came in since the client was written down."""
+        known = self._known.get(client)
+        tops = known.tops if known is not None else None
+        return tops is not None and tops != self._images.window_tops(client)
+
     def close(self) -> None:
         if self._timer is not None:
             self._timer.cancel()
-
-    async def sweep(self) -> None:
-        """Window tops, a slice of the clients at a time; and whether the store still knows us."""
-        while True:
-            clients = list(self._gateway.clients)
-            for at in range(SWEEP_SLICES):
-                await asyncio.sleep(SWEEP_SECONDS / SWEEP_SLICES)
-                for client_id in clients[at::SWEEP_SLICES]:
-                    known = self._known.get(client_id)
-                    if known is not None and known.tops not in (
-                        None,
-                        self._window_tops(client_id),
-                    ):
-                        self.mark(client_id)
-            self.probe()
-            for cookie in self._forwards.expire(self._wall()):
-                shard = self._names.shard_of_cookie(cookie)
-                if (claim_of := self.claims.get(shard)) is not None:
-                    self.soon(Put(shard, claim_of, FORWARD_PREFIX + cookie.hex(), None))
-
-    def _window_tops(self, client_id: ClientId) -> tuple[int, ...]:
-        assert self._plane is not None
-        state = self._plane.client_state(client_id)
-        return tuple(sa.window_top for sa in state.sas) if state is not None else ()

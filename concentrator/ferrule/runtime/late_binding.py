@@ -20,16 +20,17 @@ from ferrule.cluster.members import MemberName
 from ferrule.cluster.messages import HandOver, build_hand_over, parse_hand_over
 from ferrule.cluster.relay import Relayed
 from ferrule.cluster.ring import RingKind
-from ferrule.cluster.sealing import BlobKind, Context, Sealer
+from ferrule.cluster.sealing import BlobKind
 from ferrule.cluster.shards import ShardNames
 from ferrule.core.ids import Cookie
 from ferrule.core.reasons import Reason
 from ferrule.dataplane.interface import IkeDatagram
 from ferrule.gateway.client import Client
 from ferrule.gateway.gateway import Gateway
-from ferrule.gateway.image import ClientImage, build_image
+from ferrule.gateway.image import ClientImage
 from ferrule.runtime.checkpoints import Checkpoints
 from ferrule.runtime.cluster import Cluster
+from ferrule.runtime.images import FORWARD_PREFIX, Images
 from ferrule.runtime.relay import Relay, as_sent
 from ferrule.runtime.takeover import TakeOver
 from ferrule.store.interface import Put, PutResult, StoreAway
@@ -58,7 +59,7 @@ class LateBinding:
         cluster: Cluster,
         gateway: Gateway,
         names: ShardNames,
-        sealer: Sealer,
+        images: Images,
         checkpoints: Checkpoints,
         takeover: TakeOver,
         relay: Relay,
@@ -71,7 +72,7 @@ class LateBinding:
         self._cluster = cluster
         self._gateway = gateway
         self._names = names
-        self._sealer = sealer
+        self._images = images
         self._checkpoints = checkpoints
         self._takeover = takeover
         self._relay = relay
@@ -102,11 +103,10 @@ class LateBinding:
         if target is None:
             return False
         to, shard = target
-        image = self._checkpoints.image_of(client)
+        image = self._images.image_of(client)
         moved = image if shard == client.shard else self._gateway.rehome(image, shard)
         epoch = newest.id.number
-        context = Context(client.uid, BlobKind.HAND_OVER, epoch)
-        blob = self._sealer.seal(build_image(moved), context)
+        blob = self._images.seal(moved, BlobKind.HAND_OVER, epoch)
         cause = Relayed(0, epoch, punt.path, as_sent(punt.path, punt.message))
         body = build_hand_over(HandOver(epoch, shard, client.uid, blob, cause))
         puts = self._last_words(client, Cookie(punt.message[8:16]), shard)
@@ -131,7 +131,9 @@ class LateBinding:
             return
         kept.until = 0.0
         for put in puts:
-            self._checkpoints.take_back(put)
+            if put.blob is not None:  # a forward, that may have been written all the same
+                cookie = Cookie(bytes.fromhex(put.session.removeprefix(FORWARD_PREFIX)))
+                self._checkpoints.soon(self._images.no_forward(cookie, put.claim))
         if self._ready(image.shard):
             self._staying.add(image.uid)
             self._takeover.adopt(image)
@@ -157,7 +159,7 @@ class LateBinding:
         claims, puts = self._checkpoints.claims, []
         claim = claims.get(self._names.shard_of_cookie(cookie))
         if claim is not None and home != self._names.shard_of_cookie(cookie):
-            puts.append(self._checkpoints.forward(cookie, home, claim))
+            puts.append(self._images.forward(cookie, home, claim))
         claim = claims.get(client.shard)
         if claim is not None and home != client.shard:
             puts.append(Put(client.shard, claim, client.uid, None))
@@ -192,7 +194,7 @@ class LateBinding:
         if self._gateway.client_named(hand_over.uid) is None:
             if hand_over.uid in self._seen or len(self._seen) >= SEEN_MAX:
                 return Reason.NOT_SERVING
-            image = self._takeover.open(
+            image = self._images.open(
                 hand_over.uid, hand_over.blob, BlobKind.HAND_OVER, hand_over.epoch
             )
             if image is None or image.shard != hand_over.shard or image.pairs:

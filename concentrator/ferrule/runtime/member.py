@@ -37,6 +37,7 @@ from ferrule.runtime.cluster import Cluster
 from ferrule.runtime.config import Config
 from ferrule.runtime.driver import Driver
 from ferrule.runtime.endings import Endings
+from ferrule.runtime.images import Images
 from ferrule.runtime.late_binding import LateBinding
 from ferrule.runtime.leases import StoreLeases
 from ferrule.runtime.member_config import keys_of, member_name, ring_address
@@ -44,6 +45,7 @@ from ferrule.runtime.member_view import MemberView
 from ferrule.runtime.relay import Relay
 from ferrule.runtime.report import TelemetryReport
 from ferrule.runtime.ring_port import RingPort
+from ferrule.runtime.sweep import sweep
 from ferrule.runtime.takeover import TakeOver
 from ferrule.store.interface import Store
 from ferrule.store.valkey import ValkeyStore
@@ -81,6 +83,7 @@ class Member:
         self.store = store
         self.cluster = Cluster(self.name, self.address, store, os.urandom, timing=timing)
         self._gateway = gateway
+        self._names = names
         self._driver = driver
         self._report = report
         self._loop = loop
@@ -96,11 +99,12 @@ class Member:
         self._sealer = sealer = Sealer(spec.gateway, keys, os.urandom)
         self._key_ids = [key_id(key) for key in keys]
         self.relay = Relay(self.cluster, names, gateway, clock=loop.time)
+        self.images = Images(gateway, names, sealer, self.relay.forwards, clock=loop.time)
         self.checkpoints = Checkpoints(
             gateway,
             names,
             store,
-            sealer,
+            self.images,
             self.relay.forwards,
             watch=self.cluster.watch,
             clock=loop.time,
@@ -110,7 +114,7 @@ class Member:
             gateway,
             names,
             store,
-            sealer,
+            self.images,
             self.checkpoints,
             self.relay,
             clock=loop.time,
@@ -120,7 +124,7 @@ class Member:
             self.cluster,
             gateway,
             names,
-            sealer,
+            self.images,
             self.checkpoints,
             self.takeover,
             self.relay,
@@ -156,7 +160,8 @@ class Member:
         ring = RingPort(self.address, self._ring, self.relay.said, self.dropped)
         stack.callback(ring.close)
         self.relay.attach(self, ring)
-        self.checkpoints.attach(self._driver, plane, self.takeover)
+        self.images.attach(plane)
+        self.checkpoints.attach(self._driver, self.takeover)
         self.takeover.attach(self._driver, self)
         self._driver.others = self
         self._driver.leases = self.leases
@@ -166,7 +171,7 @@ class Member:
         stack.push_async_callback(self.leases.close)
         for work in (
             self.checkpoints.run(),
-            self.checkpoints.sweep(),
+            sweep(self._gateway, self._names, self.relay.forwards, self.checkpoints, self.images),
             self.leases.run(),
             self._announce(),
         ):

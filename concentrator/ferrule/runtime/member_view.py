@@ -83,7 +83,7 @@ class MemberView:
                 "bound_away": member.late_binding.sent,
             },
             checkpoints=writer.count,
-            unreadable=member.takeover.unreadable,
+            unreadable=member.images.unreadable,
             late=writer.late,
             store_up=cluster.watch.up,
         )

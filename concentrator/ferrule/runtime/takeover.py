@@ -14,17 +14,16 @@ from typing import Any, Final, Protocol, TypeVar
 import structlog
 
 from ferrule.cluster.members import Epoch, EpochId
-from ferrule.cluster.routes import parse_forward
-from ferrule.cluster.sealing import BlobKind, Context, Sealer, SealFault
+from ferrule.cluster.sealing import BlobKind
 from ferrule.cluster.shards import ShardNames
-from ferrule.core.errors import ProtocolError
-from ferrule.core.ids import ClientId, Cookie
+from ferrule.core.ids import ClientId
 from ferrule.gateway import effects as g
 from ferrule.gateway.client import Client
 from ferrule.gateway.gateway import Gateway
-from ferrule.gateway.image import ClientImage, parse_image
-from ferrule.runtime.checkpoints import FORWARD_PREFIX, Checkpoints, Shell
+from ferrule.gateway.image import ClientImage
+from ferrule.runtime.checkpoints import Checkpoints, Shell
 from ferrule.runtime.cluster import Cluster
+from ferrule.runtime.images import FORWARD_PREFIX, Images
 from ferrule.runtime.relay import Relay
 from ferrule.store.interface import Checkpoint, Claim, Put, PutResult, Store, StoreAway
 
@@ -55,7 +54,7 @@ class TakeOver:
         gateway: Gateway,
         names: ShardNames,
         store: Store,
-        sealer: Sealer,
+        images: Images,
         checkpoints: Checkpoints,
         relay: Relay,
         *,
@@ -65,12 +64,11 @@ class TakeOver:
         self.adopted = 0  # clients that came from other members
         self.released = 0  # clients that went to others by plan
         self.lost = 0  # clients that went without
-        self.unreadable = 0  # check-points that could not be used
         self._cluster = cluster
         self._gateway = gateway
         self._names = names
         self._store = store
-        self._sealer = sealer
+        self._images = images
         self._checkpoints = checkpoints
         self._relay = relay
         self._clock = clock
@@ -229,12 +227,12 @@ class TakeOver:
         adopted = []
         for name, checkpoint in found.items():
             if name.startswith(FORWARD_PREFIX):
-                self._restore_forward(name, checkpoint)
+                self._images.restore_forward(name, checkpoint)
         clients = [name for name in found if not name.startswith(FORWARD_PREFIX)]
         for count, name in enumerate(clients):
             blob, epoch = found[name].blob, found[name].epoch
-            image = self.open(name, blob, BlobKind.CHECKPOINT, epoch)
-            if image is not None and image.shard == shard and not self._has_left(image):
+            image = self._images.open(name, blob, BlobKind.CHECKPOINT, epoch)
+            if image is not None and image.shard == shard and not self._images.has_left(image):
                 client = self.adopt(image)
                 adopted += [client] if client is not None else []
             if count % ADOPTED_IN_A_ROW == ADOPTED_IN_A_ROW - 1:
@@ -243,49 +241,17 @@ class TakeOver:
                     break
         return adopted
 
-    def _has_left(self, image: ClientImage) -> bool:
-        """It was bound late to another member, and its owner died before this was deleted."""
-        homes = (
-            self._relay.forwards.home(sa.rcookie, self._relay.wall())
-            for sa in image.ike.isakmp_sas
-            if self._names.shard_of_cookie(sa.rcookie) == image.shard
-        )
-        return any(home not in (None, image.shard) for home in homes)
-
-    def _restore_forward(self, name: str, checkpoint: Checkpoint) -> None:
-        context = Context(name, BlobKind.FORWARD, checkpoint.epoch)
-        opened = self._sealer.open(checkpoint.blob, context)
-        try:
-            if isinstance(opened, bytes):
-                cookie = Cookie(bytes.fromhex(name.removeprefix(FORWARD_PREFIX)))
-                self._relay.forwards.put(cookie, parse_forward(opened))
-        except (ProtocolError, ValueError):
-            self.unreadable += 1
-
-    def open(self, uid: str, blob: bytes, kind: BlobKind, epoch: int) -> ClientImage | None:
-        """The client in a sealed image; None, and told, if it cannot be used."""
-        opened = self._sealer.open(blob, Context(uid, kind, epoch))
-        problem = opened.value if isinstance(opened, SealFault) else ""
-        if isinstance(opened, bytes):
-            try:
-                image = parse_image(opened)
-            except ProtocolError as error:
-                problem = error.detail
-            else:
-                if image.uid == uid:
-                    return image
-                problem = "another client's"
-        self.unreadable += 1
-        self._log.warning("a check-point can't be used", client=uid, problem=problem)
-        return None
-
     def adopt(self, image: ClientImage) -> ClientId | None:
         """Go on with this client; None if it is here already. A bug in it costs it alone."""
         if self._gateway.client_named(image.uid) is not None:
             return None
         self.shell.run(lambda now: self._adopt(image, now), None)
         client = self._gateway.client_named(image.uid)
-        if client is not None and image.pairs and not self._checkpoints.in_plane(client.id):
+        if (
+            client is not None
+            and image.pairs
+            and self._images.plane.client_state(client.id) is None
+        ):
             self.evict(client)
             client = None
         if client is None:
@@ -329,8 +295,8 @@ class TakeOver:
         claim = self._checkpoints.claims.get(client.shard)
         put = None
         try:
-            image = self._checkpoints.image_of(client, final=True)
-            put = self._checkpoints.seal(image, claim) if claim is not None else None
+            image = self._images.image_of(client, final=True)
+            put = self._images.checkpoint(image, claim) if claim is not None else None
         except Exception:  # noqa: BLE001 - the check-point before will have to do
             self.shell.bug("hand-over")
         self.evict(client)

@@ -7,8 +7,6 @@ import contextlib
 from collections.abc import AsyncIterator
 from pathlib import Path
 
-from ferrule.cluster.sealing import Sealer
-from ferrule.core.secret import Secret
 from ferrule.dataplane.interface import ReservationLow
 from ferrule.store.interface import Claim
 from support.faulty_store import FaultyStore
@@ -36,21 +34,6 @@ async def test_a_client_is_written_down_and_deleted_with_its_end(tmp_path: Path)
             assert one.member.checkpoints.count >= 2
             assert one.member.checkpoints.late == 0
         await until(lambda: not store.blobs())
-
-
-async def test_nothing_in_the_store_can_be_read_without_the_key(tmp_path: Path) -> None:
-    store = FaultyStore()
-    async with alone(tmp_path, store) as (_, one), crowd(one, one, 1) as (_, load):
-        await written(one)
-        everything = b"".join(store.blobs().values())
-        client = next(iter(one.gateway.clients.values()))
-        pair = next(iter(client.ipsec_sas.values()))
-        for secret in (b"alice", pair.inbound_key.reveal(), pair.outbound_key.reveal()):
-            assert secret not in everything
-        assert load.report()[0].address.encode() not in everything
-        other = Sealer("ferrule", [Secret(b"another key, which is not the right one")], bytes)
-        opened = other.open(next(iter(store.blobs().values())), one.context(client))
-        assert not isinstance(opened, bytes)
 
 
 async def test_answers_wait_for_the_store_but_not_for_long(tmp_path: Path) -> None:
@@ -95,18 +78,6 @@ async def test_an_emptied_store_is_filled_again(tmp_path: Path) -> None:
         assert not store.blobs()
         await until(lambda: uids <= store.blobs().keys())
         assert made.settled()
-
-
-async def test_window_tops_are_written_while_only_data_flows(tmp_path: Path) -> None:
-    store = FaultyStore()
-    async with alone(tmp_path, store) as (_, one), crowd(one, one, 1) as (_, load):
-        load.start_traffic(20.0)
-        await written(one)
-        client = next(iter(one.gateway.clients.values()))
-        before = store.blobs()[client.uid]
-        store.puts.clear()
-        await until(lambda: store.blobs()[client.uid] != before, 12.0)
-        assert [put for put in store.puts if put.session == client.uid]
 
 
 async def test_numbers_are_used_once_it_is_written_that_they_are(tmp_path: Path) -> None:

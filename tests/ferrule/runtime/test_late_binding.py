@@ -11,7 +11,7 @@ from ferrule.cluster.members import MemberName
 from ferrule.cluster.messages import HandOver, build_hand_over, parse_hand_over
 from ferrule.cluster.ring import RingKind
 from ferrule.core.reasons import Reason
-from ferrule.runtime.checkpoints import FORWARD_PREFIX
+from ferrule.runtime.images import FORWARD_PREFIX
 from ferrule.store.interface import Put, PutResult, StoreAway
 from support.faulty_store import FaultyStore
 from support.members import One, crowd, members, until

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from ferrule.cluster.sealing import BlobKind
 from ferrule.gateway.image import ClientImage
 from ferrule.store.interface import Checkpoint, Claim
 from support.faulty_store import FaultyStore
@@ -17,7 +16,7 @@ async def written(one: One) -> None:
 
 def image_of(one: One) -> ClientImage:
     client = next(iter(one.gateway.clients.values()))
-    return one.member.checkpoints.image_of(client)
+    return one.member.images.image_of(client)
 
 
 async def test_numbers_go_on_behind_what_was_reserved(tmp_path: Path) -> None:
@@ -70,42 +69,16 @@ async def test_a_check_point_that_cannot_be_used_costs_its_client_alone(tmp_path
         async with crowd(dead, dead, 2) as (balancer, load):
             await written(dead)
             broken, sound = dead.gateway.clients.values()
-            found = store.inner.checkpoints.shards[broken.shard]
-            blob = found[broken.uid].blob
-            found[broken.uid] = Checkpoint(
-                found[broken.uid].epoch, blob[:-1] + bytes((blob[-1] ^ 1,))
-            )
             await dead.kill()
+            found = store.inner.checkpoints.shards[broken.shard]
+            blob, epoch = found[broken.uid].blob, found[broken.uid].epoch
+            found[broken.uid] = Checkpoint(epoch, blob[:-1] + bytes((blob[-1] ^ 1,)))
             balancer.move(dead, heir)
             await made.until_settled()
             await until(lambda: len(heir.gateway.clients) == 1)
             assert heir.gateway.client_named(sound.uid) is not None
-            assert heir.member.takeover.unreadable == 1
+            assert heir.member.images.unreadable == 1
             assert len(load.ups) == 2  # the other one does not know yet
-
-
-async def test_a_client_in_another_s_place_is_not_adopted(tmp_path: Path) -> None:
-    store = FaultyStore()
-    async with members(tmp_path, lambda: store, names=("a-0",)) as made:
-        one = made[0]
-        async with crowd(one, one, 1):
-            await written(one)
-            client = next(iter(one.gateway.clients.values()))
-            claim = one.member.checkpoints.claims[client.shard]
-            put = one.member.checkpoints.seal(image_of(one), claim)
-            assert put.blob is not None
-            opened = one.member.takeover.open(
-                client.uid, put.blob, BlobKind.CHECKPOINT, claim.epoch
-            )
-            assert opened is not None
-            assert opened.uid == client.uid
-            for uid, kind, epoch in (
-                ("0" * 16, BlobKind.CHECKPOINT, claim.epoch),
-                (client.uid, BlobKind.HAND_OVER, claim.epoch),
-                (client.uid, BlobKind.CHECKPOINT, claim.epoch + 1),
-            ):
-                assert one.member.takeover.open(uid, put.blob, kind, epoch) is None
-            assert one.member.takeover.adopt(opened) is None  # it is here already
 
 
 async def test_a_bug_in_an_adoption_leaves_nothing_behind(tmp_path: Path) -> None:
