@@ -250,6 +250,13 @@ class Checkpoints:
                 while left := {c for c in left if c in self._dirty or c in self._in_flight}:
                     await self._batch_done.wait()
 
+    async def rest(self, seconds: float) -> None:
+        """Wait until everything is written; so long at most."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                while self.busy:
+                    await self._batch_done.wait()
+
     def soon(self, put: Put) -> None:
         """Write this with the next batch."""
         self._extra.append(_Row(put))
