@@ -12,9 +12,10 @@ Unix milliseconds.
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Container, Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from ipaddress import IPv4Address
+from types import MappingProxyType
 from typing import Final
 
 from ferrule.accounts.users import OnLimit
@@ -34,6 +35,7 @@ from ferrule.store.snapshot import LeaseImage
 
 LEASE_MS: Final = int(LEASE_SECONDS * 1000)
 GAP_MS: Final = LEASE_MS // 2  # without a question: leases could not be renewed
+_NOBODY: Final[Mapping[str, int]] = MappingProxyType({})
 OVER_MS: Final = int(OVER_SECONDS * 1000)
 REAPED_MAX: Final = 100  # at once
 
@@ -56,10 +58,10 @@ class LeaseBook:
         self._quiet_until_ms = 0
 
     def admit(
-        self, request: LeaseRequest, now_ms: int, silent: Container[str] = frozenset()
+        self, request: LeaseRequest, now_ms: int, said_all_ms: Mapping[str, int] = _NOBODY
     ) -> Admission:
-        """`silent` are owners that live, and could not renew for LEASE_MS."""
-        self._reap(now_ms, silent)
+        """`said_all_ms`: of each owner that lives, when it had last renewed all that it has."""
+        self._reap(now_ms, said_all_ms)
         held = self.leases.get(request.session)
         if (
             held is not None
@@ -73,7 +75,8 @@ class LeaseBook:
         if isinstance(replaced, Reason):
             return Refused(replaced)
         self._leaving.pop(request.session, None)
-        address = self._choose(request, replaced, self._awaited(request.user, now_ms, silent))
+        awaited = self._awaited(request.user, now_ms, said_all_ms)
+        address = self._choose(request, replaced, awaited)
         if isinstance(address, Reason):
             return Refused(address)
         out = tuple(Replaced(stale, self.leases[stale].owner) for stale in replaced)
@@ -152,12 +155,12 @@ class LeaseBook:
 
     # --- addresses --------------------------------------------------------------------------
 
-    def _awaited(self, user: str, now_ms: int, silent: Container[str]) -> set[int]:
+    def _awaited(self, user: str, now_ms: int, said_all_ms: Mapping[str, int]) -> set[int]:
         """Addresses of sessions of other users that may not have heard yet that they are over."""
         self._leaving = {
             session: (lease, until)
             for session, (lease, until) in self._leaving.items()
-            if until > now_ms or lease.owner in silent
+            if until > now_ms or _may_hold(lease.owner, until, said_all_ms)
         }
         return {int(lease.address) for lease, _ in self._leaving.values() if lease.user != user}
 
@@ -245,7 +248,7 @@ class LeaseBook:
         while self._over and next(iter(self._over.values())) <= now_ms:
             self._over.popitem(last=False)
 
-    def _reap(self, now_ms: int, silent: Container[str]) -> None:
+    def _reap(self, now_ms: int, said_all_ms: Mapping[str, int]) -> None:
         self._note_time(now_ms)
         if now_ms < self._quiet_until_ms:
             return
@@ -253,7 +256,7 @@ class LeaseBook:
             session = next(iter(self._expiry), None)
             if session is None or self._expiry[session] > now_ms:
                 break
-            if self.leases[session].owner in silent:
+            if _may_hold(self.leases[session].owner, self._expiry[session], said_all_ms):
                 self._extend(session, now_ms)
             else:
                 self._remove(session)
@@ -261,6 +264,13 @@ class LeaseBook:
     def _extend(self, session: str, now_ms: int) -> None:
         self._expiry[session] = now_ms + LEASE_MS
         self._expiry.move_to_end(session)
+
+
+def _may_hold(owner: str, until_ms: int, said_all_ms: Mapping[str, int]) -> bool:
+    """Does the owner of what was renewed LEASE_MS before live, and has had no chance to say that it
+    does not hold it any more? A round of renewals takes a while: one just after does not count."""
+    said = said_all_ms.get(owner)
+    return said is not None and said < until_ms - LEASE_MS + GAP_MS
 
 
 def _within(address: int, ranges: Iterable[tuple[int, int]]) -> bool:

@@ -32,7 +32,7 @@ from ferrule.store.interface import (
     Renewal,
     StoreAway,
 )
-from ferrule.store.leases import LEASE_MS, LeaseBook
+from ferrule.store.leases import LeaseBook
 from ferrule.store.snapshot import Image, read_snapshot, write_snapshot
 
 FLUSH_SECONDS: Final = 1.0
@@ -198,8 +198,8 @@ class MemoryStore:
         self._changed.set()
         now_ms = self._now_ms()
         said = self._said_all_ms
-        silent = {str(who) for who in self.members.records if said.get(who, 0) + LEASE_MS <= now_ms}
-        return self.leases.admit(request, now_ms, silent)
+        said_all_ms = {str(who): said.get(who, 0) for who in self.members.records}
+        return self.leases.admit(request, now_ms, said_all_ms)
 
     async def renew(self, leases: Sequence[Lease]) -> Renewal:
         self._changed.set()

@@ -207,15 +207,17 @@ if redis.call('EXISTS', EPOCH) == 0 or redis.call('SCARD', UNRESTORED) > 0 then
 end
 note_time()
 
-local function is_silent(owner)
+local function may_hold(owner, till)
+  if redis.call('HEXISTS', RECORDS, owner) == 0 then return false end
   local said = tonumber(redis.call('ZSCORE', SAID_ALL, owner) or 0)
-  return redis.call('HEXISTS', RECORDS, owner) == 1 and said + lease_ms <= now
+  return said < till - lease_ms + lease_ms / 2
 end
 
 if now >= tonumber(redis.call('HGET', CLOCK, 'quiet_until') or 0) then
   local late = redis.call('ZRANGEBYSCORE', EXPIRY, '-inf', now, 'LIMIT', 0, ARGV[4])
   for _, session in ipairs(late) do
-    if is_silent(lease_of(session).owner) then
+    local till = tonumber(redis.call('ZSCORE', EXPIRY, session))
+    if may_hold(lease_of(session).owner, till) then
       extend(session)
     else
       remove(session)
@@ -251,7 +253,7 @@ redis.call('HDEL', LEAVING, request.session)
 local leaving, awaited = redis.call('HGETALL', LEAVING), {}
 for at = 1, #leaving, 2 do
   local lease = cjson.decode(leaving[at + 1])
-  if lease.till <= now and not is_silent(lease.owner) then
+  if lease.till <= now and not may_hold(lease.owner, lease.till) then
     redis.call('HDEL', LEAVING, leaving[at])
   elseif lease.user ~= request.user then
     awaited[lease.address] = true

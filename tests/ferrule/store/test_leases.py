@@ -48,10 +48,11 @@ def test_an_owner_that_lives_and_is_not_heard_keeps_what_it_has() -> None:
     for session, owner in (("cut off", "a-1/01"), ("dead", "a-2/02"), ("mine", "a-0/00")):
         book.admit(request(session, session, owner=owner), 0)
     keep_asking(book, 0, LEASE_MS, "mine")
-    book.admit(request("new", "joe"), LEASE_MS, {"a-1/01"})
+    book.admit(request("new", "joe"), LEASE_MS, {"a-1/01": GAP_MS - 1})
     assert book.leases.keys() == {"cut off", "mine", "new"}
     keep_asking(book, LEASE_MS, 2 * LEASE_MS, "mine", "new")
-    book.admit(request("newer", "joe"), 2 * LEASE_MS)  # it has said that this is no more its own
+    # It has said that this is no more its own.
+    book.admit(request("newer", "joe"), 2 * LEASE_MS, {"a-1/01": LEASE_MS + GAP_MS})
     assert book.leases.keys() == {"mine", "new", "newer"}
 
 
@@ -64,7 +65,7 @@ def test_an_address_is_not_kept_for_ever_for_a_session_that_never_hears() -> Non
     keep_asking(book, 0, LEASE_MS)
     newcomer = request("t1", "bob", ranges=alone)
     assert book.admit(newcomer, LEASE_MS - 1) == Refused(Reason.POOL_EXHAUSTED)
-    assert book.admit(newcomer, LEASE_MS, {"a-1/01"}) == Refused(Reason.POOL_EXHAUSTED)
+    assert book.admit(newcomer, LEASE_MS, {"a-1/01": 0}) == Refused(Reason.POOL_EXHAUSTED)
     assert book.admit(newcomer, LEASE_MS) == Granted(FIRST)
 
 
