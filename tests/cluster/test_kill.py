@@ -87,8 +87,7 @@ def test_kill_of_the_owner(
         ordered = sorted(seconds)
         assert ordered[round(0.99 * (len(ordered) - 1))] < P99_SECONDS
         assert ordered[-1] < WORST_SECONDS
-    addresses = cluster.addresses()
-    assert len(addresses) == len(set(addresses)) == CLIENTS + 1
+    cluster.assert_no_conflict(CLIENTS + 1)
     people.leave()
     measured.add(witness.verdict())
 
@@ -123,8 +122,7 @@ def test_killed_and_started_again_at_once(
     assert pings.twice == 0
     assert started_anew(alice.guest, pinging.mark) == []
     assert max([first - clock.to_guest(at), *waits]) < WORST_SECONDS
-    addresses = cluster.addresses()
-    assert len(addresses) == len(set(addresses)) == CLIENTS + 1
+    cluster.assert_no_conflict(CLIENTS + 1)
     people.leave()
     measured.add(witness.verdict())
 

@@ -95,8 +95,7 @@ def test_said_twice_and_late(
     assert pings.twice == 0
     assert report.ended == []
     assert started_anew(alice.guest, pinging.mark) == []
-    addresses = cluster.addresses()
-    assert len(addresses) == len(set(addresses)) == CLIENTS + 1
+    cluster.assert_no_conflict(CLIENTS + 1)
     people.leave()
     measured.add(witness.verdict(repeats=True))
 

@@ -92,7 +92,6 @@ def test_rolling_restart(
     assert report.ended == []
     assert report.lost <= report.sent * LOST_SHARE
     assert max((client.longest() for client in report.clients), default=0) <= SILENCE_SECONDS
-    addresses = cluster.addresses()
-    assert len(addresses) == len(set(addresses)) == CLIENTS + 2
+    cluster.assert_no_conflict(CLIENTS + 2)
     people.leave()
     measured.add(witness.verdict())

@@ -103,6 +103,11 @@ class Cluster:
         """Inner addresses of all sessions; one that is in it twice was leased twice."""
         return [row["address"] for _, row in self.sessions()]
 
+    def assert_no_conflict(self, count: int) -> None:
+        """So many sessions, each with an address of its own."""
+        addresses = self.addresses()
+        assert len(addresses) == len(set(addresses)) == count, sorted(addresses)
+
     def metric(self, name: str, **labels: str) -> float:
         """The sum over all running pods."""
         return sum(pod.metric(name, **labels) for pod in self.pods if pod.running)
