@@ -5,10 +5,11 @@ BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.locked
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check docs crds chart interop kubernetes containers stores bench fuzz lock clean
+.PHONY: help setup demo demo-cluster test check docs crds chart interop cluster cluster-full kubernetes
+.PHONY: containers stores bench fuzz lock clean
 
 help: ## list the targets
-	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
 
 setup: $(STAMP) ## make the virtual environment with the locked versions
 
@@ -24,6 +25,9 @@ $(STAMP): requirements/dev.lock pyproject.toml
 
 demo: $(STAMP) ## a gateway and a client in network namespaces, end to end
 	@$(BIN)/ferrule demo
+
+demo-cluster: $(STAMP) ## three gateways that are one: a pod is killed, a pod is drained
+	@$(BIN)/ferrule demo-cluster
 
 test: $(STAMP) ## all tests that this machine can run
 	$(BIN)/pytest -q
@@ -54,6 +58,14 @@ interop: $(STAMP) ## real clients in user-mode-linux (root; installs Debian pack
 	tools/interop/install.sh
 	$(BIN)/pytest -q tests/interop
 
+cluster: $(STAMP) ## three pods behind a balancer, with real clients (root; installs Debian packages)
+	tools/interop/install.sh
+	$(BIN)/pytest -q tests/cluster
+
+cluster-full: $(STAMP) ## the same with 200 kills, 300 clients, a minute without the store
+	tools/interop/install.sh
+	FERRULE_FULL=1 $(BIN)/pytest -q tests/cluster
+
 kubernetes: $(STAMP) ## the operator and the chart on a real API server (builds it once)
 	tools/interop/install.sh
 	tools/kubernetes/node.sh
@@ -66,7 +78,7 @@ containers: $(STAMP) ## the images, in pods as the operator makes them, on conta
 	$(BIN)/python -m pip install --quiet --require-hashes -r requirements/containers.lock
 	$(BIN)/pytest -q tests/containers
 
-stores: $(STAMP) ## the stores' contract, on a real Valkey too (not used by the gateway yet)
+stores: $(STAMP) ## the stores' contract, on a real Valkey too
 	$(BIN)/pytest -q tests/stores
 
 bench: $(STAMP) ## set-ups a second, memory a session, packets a second

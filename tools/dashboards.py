@@ -163,7 +163,7 @@ NOW: Final = (
         number, "Fullest pool", "Share of its addresses that are leased.",
         [Query(
             'max(sum by (namespace, gateway, pool) (ferrule_pool_addresses{CHOSEN, state="leased"})'
-            " / sum by (namespace, gateway, pool) (ferrule_pool_size{CHOSEN} > 0))"
+            " / max by (namespace, gateway, pool) (ferrule_pool_size{CHOSEN} > 0))"
         )],
         "percentunit", width=4, height=4, steps=[(0, GREEN), (0.8, YELLOW), (0.9, RED)],
     ),
@@ -305,17 +305,64 @@ POOLS: Final = (
         bars, "Leased", "Share of each pool's addresses.",
         [Query("sum by (namespace, gateway, pool) "
                '(ferrule_pool_addresses{CHOSEN, state="leased"})'
-               " / sum by (namespace, gateway, pool) (ferrule_pool_size{CHOSEN} > 0)",
+               " / max by (namespace, gateway, pool) (ferrule_pool_size{CHOSEN} > 0)",
                "{{namespace}}/{{gateway}}: {{pool}}")],
         "percentunit", width=12, at_once=True,
         steps=[(0, GREEN), (0.8, YELLOW), (0.9, RED)], adapt=lambda panel: panel.min(0).max(1),
     ),
     Panel(
         lines, "Free addresses", "What is left of each pool.",
-        [Query("sum by (namespace, gateway, pool) "
-               '(ferrule_pool_addresses{CHOSEN, state="free"})',
+        # Pods share the pools: each counts as leased what its own sessions have.
+        [Query("max by (namespace, gateway, pool) (sum by (namespace, gateway, pod, pool) "
+               "(ferrule_pool_addresses{CHOSEN})) - sum by (namespace, gateway, pool) "
+               '(ferrule_pool_addresses{CHOSEN, state="leased"})',
                "{{namespace}}/{{gateway}}: {{pool}}")],
         "none", width=12,
+    ),
+)  # fmt: skip
+
+MEMBERS: Final = (
+    Panel(
+        lines, "Members", "How many each pod counts: where they differ, the ring is cut.",
+        [Query("ferrule_cluster_members{CHOSEN}", "{{namespace}}/{{pod}}")],
+        "none", width=6,
+    ),
+    Panel(
+        stacked, "Shards", "Clients are spread over 1,024 shards; what each pod serves.",
+        [Query("ferrule_cluster_shards{CHOSEN}", "{{namespace}}/{{pod}}")],
+        "none", width=6,
+    ),
+    Panel(
+        lines, "Store", "1 while a pod reaches it. Without it clients stay, and nobody takes over.",
+        [Query("min by (namespace, pod) (ferrule_store_up{CHOSEN})", "{{namespace}}/{{pod}}")],
+        "none", width=6, adapt=lambda panel: panel.max(1),
+    ),
+    Panel(
+        lines, "Relay share", "Of the ESP packets that entered at a pod in the last minute, those "
+        "that were another's. Near zero, but for a while after pods came or went.",
+        [Query("ferrule_relay_share{CHOSEN}", "{{namespace}}/{{pod}}")],
+        "percentunit", width=6,
+    ),
+    Panel(
+        stacked, "Relayed", "Packets that pods sent each other, by what they are.",
+        [Query("sum by (direction, kind) ("
+               'rate(ferrule_relayed_packets_total{CHOSEN, direction=~"to_.*"}[$__rate_interval]))',
+               "{{direction}}: {{kind}}")],
+        "pps",
+    ),
+    Panel(
+        stacked, "Clients that moved", "Bound: to the pod that their traffic enters. Handed over: "
+        "before a pod left. Taken over: after it did. Lost: they have to connect anew.",
+        [Query("60 * sum by (how) (rate(ferrule_cluster_clients_total{CHOSEN}[$__rate_interval]))",
+               "{{how}}")],
+        "cpm",
+    ),
+    Panel(
+        lines, "Time to take over", "From the order to serve shards to the last of their clients: "
+        "95th percentile since each pod began, for it is rare.",
+        [Query("histogram_quantile(0.95, sum by (namespace, pod, le) ("
+               "ferrule_cluster_take_over_seconds_bucket{CHOSEN}))", "{{namespace}}/{{pod}}")],
+        "s",
     ),
 )  # fmt: skip
 
@@ -353,6 +400,7 @@ ROWS: Final[Sequence[tuple[str, Sequence[Panel]]]] = (
     ("Throughput", THROUGHPUT),
     ("Set-ups and what fails", SETUPS),
     ("Pools", POOLS),
+    ("Replicas", MEMBERS),
     ("The pods' processes", PROCESS),
 )
 

@@ -20,6 +20,7 @@ from ferrule_operator.names import (
     config_secret,
     password_secret,
     psk_secret,
+    store_secret,
     users_secret,
 )
 from ferrule_operator.objects import Object, Ref, label, name_of, namespace_of, uid_of, version_of
@@ -244,7 +245,7 @@ def child_refs(key: Key) -> Iterable[Ref]:
         yield Ref(kind, namespace, name)
     yield Ref("PodDisruptionBudget", namespace, name)
     yield Ref("Service", namespace, f"{name}-pods")
-    for secret in (config_secret(name), psk_secret(name)):
+    for secret in (config_secret(name), psk_secret(name), store_secret(name)):
         yield Ref("Secret", namespace, secret)
     for shard in range(SHARDS):
         yield Ref("Secret", namespace, users_secret(name, shard))
@@ -257,7 +258,7 @@ def _secrets_of(item: Object) -> Iterator[tuple[str, str]]:
         yield namespace, _password_ref(item) or password_secret(name_of(item))
         return
     name = name_of(item)
-    for secret in (config_secret(name), psk_secret(name)):
+    for secret in (config_secret(name), psk_secret(name), store_secret(name)):
         yield namespace, secret
     for shard in range(SHARDS):
         yield namespace, users_secret(name, shard)

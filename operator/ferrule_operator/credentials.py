@@ -65,9 +65,11 @@ def make_password(entropy: Entropy) -> str:
     return "".join(characters[:PASSWORD_CHARACTERS])
 
 
-def wants_rotation(resource: Mapping[str, Any], secret: Object) -> bool:
-    """Does the resource's annotation ask for another value than this Secret was made for?"""
-    return annotation(resource, ROTATE_ANNOTATION) != annotation(secret, ROTATED_ANNOTATION)
+def wants_rotation(
+    resource: Mapping[str, Any], secret: Object, wish: str = ROTATE_ANNOTATION
+) -> bool:
+    """Does the resource's annotation `wish` ask for another value than this Secret was made for?"""
+    return annotation(resource, wish) != annotation(secret, ROTATED_ANNOTATION)
 
 
 @dataclass(slots=True)

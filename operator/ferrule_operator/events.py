@@ -15,6 +15,7 @@ WARNINGS: Final = frozenset(
         EventReason.CREDENTIALS_MISSING,
         EventReason.USER_REJECTED,
         EventReason.UNAVAILABLE,
+        EventReason.STORE_UNREACHABLE,
         EventReason.DRIFT_REPAIRED,
         EventReason.NAME_TAKEN,
         EventReason.REFUSED,

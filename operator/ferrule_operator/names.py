@@ -23,12 +23,14 @@ APPLIED_ANNOTATION: Final = f"{GROUP}/applied"  # digest of what was applied, wi
 RESTART_ANNOTATION: Final = f"{GROUP}/restart-digest"  # of what only a new pod takes over
 ROTATE_ANNOTATION: Final = f"{GROUP}/rotate"  # on a resource: another value makes a new secret
 ROTATED_ANNOTATION: Final = f"{GROUP}/rotated-for"  # on the Secret: the value it was made for
+ROTATE_STORE_ANNOTATION: Final = f"{GROUP}/rotate-store-key"  # the same for what seals shared state
 
 # In the pods. The Service maps 500 and 4500 to them: ports below 1024 take privilege.
 IKE_PORT: Final = 10500
 NATT_PORT: Final = 14500
 HTTP_PORT: Final = 9190
 REMOTE_PORT: Final = 9191
+RING_PORT: Final = 4510  # UDP, between the pods of a gateway
 CONTAINER: Final = "concentrator"
 INIT_CONTAINER: Final = "init-tun"
 OWNER: Final = 65532  # uid and gid of the main container
@@ -36,6 +38,9 @@ OWNER: Final = 65532  # uid and gid of the main container
 CONFIG_FOLDER: Final = "/etc/ferrule"
 CONFIG_FILE: Final = "gateway.yaml"
 RUN_FOLDER: Final = "/run/ferrule"
+# How a pod learns who it is: all pods of a gateway read the same configuration.
+MEMBER_VARIABLE: Final = "FERRULE_MEMBER"
+ADDRESS_VARIABLE: Final = "FERRULE_ADDRESS"
 TUN: Final = "ferrule0"
 
 
@@ -55,6 +60,11 @@ def users_secret(gateway: str, shard: int) -> str:
 def psk_secret(gateway: str) -> str:
     """The pre-shared key that the operator made."""
     return f"{gateway}-psk"
+
+
+def store_secret(gateway: str) -> str:
+    """The keys of what replicas share, which the operator made."""
+    return f"{gateway}-store"
 
 
 def password_secret(user: str) -> str:

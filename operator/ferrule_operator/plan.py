@@ -7,7 +7,6 @@ Whoever is to be out must get out, whatever else is wrong.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from ipaddress import AddressValueError, IPv4Address
@@ -16,16 +15,17 @@ from typing import Any, Final
 from pydantic import ValidationError
 
 from ferrule.runtime.config_problems import explain, field_path
-from ferrule_operator import bundles, credentials, rendering
+from ferrule_operator import bundles, rendering
 from ferrule_operator.accounts import AccountsPlan, Memory, UserPlan, plan_accounts
 from ferrule_operator.bundles import Bundle, stored_users, with_revision
 from ferrule_operator.conditions import Finding, no, time_value, yes
-from ferrule_operator.credentials import Entropy, Overlap, Unusable
+from ferrule_operator.credentials import Entropy, Unusable
 from ferrule_operator.events import Note
+from ferrule_operator.gateway_secrets import SecretsPlan, SecretsPlanner
 from ferrule_operator.manifests.child import Parent
 from ferrule_operator.manifests.disruption_budget import disruption_budget
 from ferrule_operator.manifests.network_policy import network_policy
-from ferrule_operator.manifests.secrets import files_secret, generated_psk
+from ferrule_operator.manifests.secrets import files_secret
 from ferrule_operator.manifests.service_account import service_account
 from ferrule_operator.manifests.services import headless_service, public_service
 from ferrule_operator.manifests.stateful_set import GRACE_SECONDS, stateful_set
@@ -33,9 +33,7 @@ from ferrule_operator.models.gateway import VpnGatewaySpec
 from ferrule_operator.names import (
     APPLIED_ANNOTATION,
     FINALIZER,
-    ROTATE_ANNOTATION,
     config_secret,
-    psk_secret,
     users_secret,
 )
 from ferrule_operator.objects import (
@@ -50,13 +48,11 @@ from ferrule_operator.objects import (
     ref_of,
     stamped,
     texts_of,
-    version_of,
 )
 from ferrule_operator.reasons import EventReason, GatewayCondition, Reason, UserCondition
 from ferrule_operator.settings import Settings
 
 LEAVE_SECONDS: Final = 60.0  # beyond the pods' own time, when a gateway is deleted
-REMOTE_KEY_OCTETS: Final = 32
 
 
 @dataclass(slots=True)
@@ -188,17 +184,27 @@ class _Planner:
         if spec is None:
             self._finding(no(GatewayCondition.CONFIG_VALID, Reason.INVALID, problem))
             spec = _enough_for_users(self._gateway)
-            if spec is None:
-                return
-            self._users(Parent(self._gateway, spec, self._settings), self._shards(), None)
+            if spec is not None:
+                self._users(Parent(self._gateway, spec, self._settings), self._shards(), None)
             return
         self._plan.spec = spec
         parent = Parent(self._gateway, spec, self._settings)
         shards = self._shards()
-        config = self._config(parent, shards)
+        config = self._config(parent, shards) if self._may_share(spec) else None
         self._users(parent, shards, config)
         if config is not None:
             self._children(parent)
+
+    def _may_share(self, spec: VpnGatewaySpec) -> bool:
+        """The API server refuses it first, also through the scale subresource; an object may be
+        older than the rule."""
+        if spec.replicas <= 1 or spec.store.type == "Valkey":
+            return True
+        text = (
+            f"spec.replicas: {spec.replicas} pods need a store that they share: store.type Valkey"
+        )
+        self._finding(no(GatewayCondition.CONFIG_VALID, Reason.INVALID, text))
+        return False
 
     def _finding(self, finding: Finding) -> None:
         self._plan.findings.append(finding)
@@ -208,13 +214,19 @@ class _Planner:
     def _config(self, parent: Parent, shards: int) -> Bundle | None:
         """The bundle, or None where it can't be made; the findings say why."""
         live = texts_of(self._live("Secret", config_secret(parent.name)) or {})
+        planner = SecretsPlanner(parent, self._observed.secrets, live, self._now, self._entropy)
         try:
-            secrets = self._secrets(parent, live)
+            secrets = planner.run()
         except Unusable as problem:
             reason = Reason.SECRET_MISSING if problem.missing else Reason.SECRET_UNUSABLE
             self._finding(no(GatewayCondition.CREDENTIALS_READY, reason, str(problem)))
             return None
-        bundle = rendering.config_bundle(parent.spec, secrets, self._public(parent.spec), shards)
+        self._take(planner.plan)
+        self._plan.apply += planner.plan.apply
+        self._plan.findings += planner.plan.findings
+        place = f"{parent.namespace}/{parent.name}"
+        public = self._public(parent.spec)
+        bundle = rendering.config_bundle(parent.spec, secrets, public, shards, place)
         verdict = rendering.check(bundle, shards)
         if verdict.config is None:
             text = "; ".join(verdict.errors)
@@ -224,72 +236,6 @@ class _Planner:
         self._finding(yes(GatewayCondition.CONFIG_VALID, Reason.VALID, text))
         self._write_bundle(parent, config_secret(parent.name), bundle, live)
         return bundle
-
-    def _secrets(self, parent: Parent, live: Mapping[str, str]) -> rendering.GatewaySecrets:
-        """Raises Unusable."""
-        spec = parent.spec
-        psk, generated = self._psk(parent)
-        kept = Overlap(
-            live.get(rendering.PREVIOUS_PSK, ""),
-            _number(live.get(rendering.CONFIG_OVERLAPS, ""), "psk"),
-        )
-        before = live.get(rendering.PSK, "")
-        overlap = credentials.overlap_of_text(
-            self._now, psk, before, kept, spec.rotation.psk_overlap
-        )
-        if before and before != psk:
-            seconds = round(overlap.until - self._now) if overlap.value else 0
-            text = f"another pre-shared key; the one before is accepted for {seconds} s more"
-            self._note(EventReason.CREDENTIALS_ROTATED, text)
-        if overlap.value:
-            self._plan.wake_at.append(overlap.until)
-        tls = spec.store.tls
-        secrets = rendering.GatewaySecrets(
-            psk=psk,
-            remote_key=live.get(rendering.REMOTE_KEY) or self._entropy(REMOTE_KEY_OCTETS).hex(),
-            previous_psk=overlap.value,
-            previous_psk_until=overlap.until,
-            tunnel_secret=self._text(spec.l2tp.tunnel_secret_ref),
-            store_password=self._text(spec.store.auth_secret_ref),
-            store_ca=self._text(tls.ca_secret_ref if tls is not None else None),
-        )
-        reason = Reason.GENERATED if generated else Reason.PROVIDED
-        ref = spec.ipsec.psk_secret_ref
-        where = ref.name if ref is not None else psk_secret(parent.name)
-        self._finding(yes(GatewayCondition.CREDENTIALS_READY, reason, f"Secret {where}"))
-        return secrets
-
-    def _text(self, ref: Any) -> str:
-        """What an optional reference refers to. Raises Unusable."""
-        if ref is None:
-            return ""
-        return credentials.text_at(self._observed.secrets.get(ref.name), ref.name, ref.key)
-
-    def _psk(self, parent: Parent) -> tuple[str, bool]:
-        """The key, and whether it is ours. Raises Unusable."""
-        ref = parent.spec.ipsec.psk_secret_ref
-        if ref is not None:
-            return self._text(ref), False
-        name = psk_secret(parent.name)
-        secret = self._observed.secrets.get(name)
-        if secret is not None and not owned_by(secret, self._gateway):
-            raise Unusable(
-                f"Secret {name} is there already, and is not this gateway's; name it in "
-                "ipsec.pskSecretRef, or delete it",
-                missing=False,
-            )
-        if secret is not None and not credentials.wants_rotation(self._gateway, secret):
-            return credentials.text_at(secret, name, "psk"), True
-        psk = credentials.make_psk(self._entropy)
-        wanted = generated_psk(parent, name, psk, annotation(self._gateway, ROTATE_ANNOTATION))
-        if secret is None:
-            self._plan.create.append(wanted)
-            text = f"made a pre-shared key, in Secret {name}"
-            self._note(EventReason.CREDENTIALS_GENERATED, text)
-        else:
-            wanted["metadata"]["resourceVersion"] = version_of(secret)
-            self._plan.apply.append(stamped(wanted))
-        return psk, True
 
     def _public(self, spec: VpnGatewaySpec) -> IPv4Address | None:
         """What the gateway calls itself."""
@@ -331,7 +277,9 @@ class _Planner:
             self._entropy,
             self._memory,
         )
+        self._plan.users = accounts.users
         self._take(accounts)
+        self._plan.apply += [stamped(secret) for secret in accounts.rotate]
         made = bundles.users_bundles(accounts.accounts, shards)
         if any(bundle.octets > bundles.OCTETS_MAX for bundle in made):
             text = f"{len(accounts.accounts)} users do not fit into {shards} Secrets"
@@ -345,12 +293,10 @@ class _Planner:
             kept = texts_of(self._live("Secret", config_secret(name)) or {})
             self._plan.files = kept | self._plan.files if kept else {}
 
-    def _take(self, accounts: AccountsPlan) -> None:
-        self._plan.users = accounts.users
-        self._plan.create += accounts.create
-        self._plan.apply += [stamped(secret) for secret in accounts.rotate]
-        self._plan.notes += accounts.notes
-        self._plan.wake_at += accounts.wake_at
+    def _take(self, part: AccountsPlan | SecretsPlan) -> None:
+        self._plan.create += part.create
+        self._plan.notes += part.notes
+        self._plan.wake_at += part.wake_at
 
     def _write_bundle(
         self, parent: Parent, name: str, bundle: Bundle, live: Mapping[str, str]
@@ -446,12 +392,3 @@ def load_balancer_ingress(service: Object) -> Iterable[Mapping[str, Any]]:
     """Where a load balancer says that it can be reached."""
     status = (service.get("status") or {}).get("loadBalancer") or {}
     return status.get("ingress") or ()
-
-
-def _number(text: str, key: str) -> float:
-    """A number in a small JSON object; 0 where there is none."""
-    try:
-        value = json.loads(text)[key]
-    except (ValueError, KeyError, TypeError):
-        return 0.0
-    return float(value) if isinstance(value, (int, float)) else 0.0

@@ -62,6 +62,7 @@ class Reason(StrEnum):
     ADDRESS_ASSIGNED = "AddressAssigned"
     NOT_NEEDED = "NotNeeded"
     IN_MEMORY = "InMemory"
+    REACHABLE = "Reachable"
     NOT_ALLOWED = "NotAllowed"
     SETTLED = "Settled"
     SERVING = "Serving"
@@ -108,6 +109,7 @@ REASONS: Final[Mapping[Reason, str]] = {
     Reason.ADDRESS_ASSIGNED: "Clients have an address to connect to.",
     Reason.NOT_NEEDED: "The type of exposure needs none.",
     Reason.IN_MEMORY: "State is in the process; there is no store to reach.",
+    Reason.REACHABLE: "Every pod that was asked reaches it.",
     Reason.NOT_ALLOWED: "Nothing weak is accepted.",
     Reason.SETTLED: "Nothing is under way.",
     Reason.SERVING: "Pods serve clients.",
@@ -132,7 +134,8 @@ REASONS: Final[Mapping[Reason, str]] = {
     Reason.POD_CANNOT_START: "A pod does not start; the message is the kubelet's.",
     Reason.INIT_FAILED: "A pod's init step failed; the message names the cause.",
     Reason.ALLOWED_BY_SPEC: "ipsec.allowWeak accepts weak algorithms.",
-    Reason.STORE_UNREACHABLE: "The pods don't reach the store.",
+    Reason.STORE_UNREACHABLE: "Pods don't reach the store. Whoever is connected stays connected,"
+    " but no pod takes over from another; the message says why.",
     Reason.GATEWAY_NOT_FOUND: "There is no VpnGateway of that name in this namespace.",
     Reason.GATEWAY_NOT_READY: "The gateway's own configuration is not valid.",
     Reason.USERNAME_TAKEN: "An older VpnUser of the gateway has that user name.",
@@ -161,6 +164,9 @@ class EventReason(StrEnum):
     USER_REJECTED = "UserRejected"
     AVAILABLE = "Available"
     UNAVAILABLE = "Unavailable"
+    STORE_UNREACHABLE = "StoreUnreachable"
+    STORE_REACHABLE = "StoreReachable"
+    MEMBERS_CHANGED = "MembersChanged"
     DRIFT_REPAIRED = "DriftRepaired"
     NAME_TAKEN = "NameTaken"
     REFUSED = "Refused"
@@ -182,6 +188,9 @@ EVENTS: Final[Mapping[EventReason, str]] = {
     EventReason.USER_REJECTED: "The account can't be used; the message says why.",
     EventReason.AVAILABLE: "A first pod serves clients.",
     EventReason.UNAVAILABLE: "No pod serves clients any more.",
+    EventReason.STORE_UNREACHABLE: "Pods don't reach the store any more.",
+    EventReason.STORE_REACHABLE: "All pods reach the store again.",
+    EventReason.MEMBERS_CHANGED: "Pods came to, or left, those that share the sessions.",
     EventReason.DRIFT_REPAIRED: "Somebody changed an object of the gateway; it was changed back.",
     EventReason.NAME_TAKEN: "An object of another owner has the name that one of ours needs.",
     EventReason.REFUSED: "The API server refused an object.",

@@ -6,6 +6,7 @@ becomes the condition ConfigValid, and the pods go on with what they have.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from io import StringIO
@@ -26,10 +27,12 @@ from ferrule_operator.names import (
     IKE_PORT,
     NATT_PORT,
     REMOTE_PORT,
+    RING_PORT,
     RUN_FOLDER,
     TUN,
 )
 from ferrule_operator.objects import digest
+from ferrule_operator.store_keys import StoreKeys
 
 PSK: Final = "psk"
 PREVIOUS_PSK: Final = "previous-psk"
@@ -37,6 +40,9 @@ TUNNEL_SECRET: Final = "tunnel-secret"
 REMOTE_KEY: Final = "remote.key"
 STORE_PASSWORD: Final = "store-password"
 STORE_CA: Final = "store-ca.crt"
+STORE_KEY: Final = "store-key"
+PREVIOUS_STORE_KEY: Final = "store-previous-key"
+STORE_NAMES_KEY: Final = "store-names-key"
 CONFIG_BUNDLE: Final = "config"
 CONFIG_OVERLAPS: Final = f"{CONFIG_BUNDLE}.{OVERLAPS}"
 
@@ -54,6 +60,8 @@ class GatewaySecrets:
     tunnel_secret: str = field(default="", repr=False)
     store_password: str = field(default="", repr=False)
     store_ca: str = field(default="", repr=False)
+    store_keys: StoreKeys = field(default_factory=StoreKeys, repr=False)
+    store_names_key: str = field(default="", repr=False)
 
     def files(self) -> dict[str, str]:
         named = {
@@ -63,26 +71,67 @@ class GatewaySecrets:
             REMOTE_KEY: self.remote_key,
             STORE_PASSWORD: self.store_password,
             STORE_CA: self.store_ca,
+            STORE_KEY: self.store_keys.key,
+            PREVIOUS_STORE_KEY: self.store_keys.other,
+            STORE_NAMES_KEY: self.store_names_key,
         }
         return {name: text for name, text in named.items() if text}
 
+    def times(self) -> dict[str, float]:
+        """Until when what is accepted beside is accepted, and so on."""
+        named = {
+            "psk": self.previous_psk_until if self.previous_psk else 0.0,
+            "storeSwap": self.store_keys.swap_at,
+            "storeDrop": self.store_keys.drop_at,
+        }
+        return {name: at for name, at in named.items() if at}
+
+
+def store_keys_of(files: Mapping[str, str]) -> StoreKeys:
+    """The keys of the state that is shared, as the live bundle has them."""
+    times = files.get(CONFIG_OVERLAPS, "")
+    return StoreKeys(
+        files.get(STORE_KEY, ""),
+        files.get(PREVIOUS_STORE_KEY, ""),
+        time_in(times, "storeSwap"),
+        time_in(times, "storeDrop"),
+    )
+
+
+def time_in(text: str, key: str) -> float:
+    """A number in a small JSON object; 0 where there is none."""
+    try:
+        value = json.loads(text)[key]
+    except (ValueError, KeyError, TypeError):
+        return 0.0
+    return float(value) if isinstance(value, (int, float)) else 0.0
+
 
 def config_bundle(
-    spec: VpnGatewaySpec, secrets: GatewaySecrets, public: IPv4Address | None, shards: int
+    spec: VpnGatewaySpec,
+    secrets: GatewaySecrets,
+    public: IPv4Address | None,
+    shards: int,
+    place: str = "",
 ) -> Bundle:
-    """gateway.yaml and the files that it names, but for the users'."""
+    """gateway.yaml and the files that it names, but for the users'. `place` is "NAMESPACE/NAME",
+    by which the store tells gateways apart."""
     files = secrets.files()
-    files[CONFIG_FILE] = _NOTICE + _yaml(_document(spec, secrets, public, shards))
-    if secrets.previous_psk:
-        files[CONFIG_OVERLAPS] = f'{{"psk": {secrets.previous_psk_until}}}'
+    files[CONFIG_FILE] = _NOTICE + _yaml(_document(spec, secrets, public, shards, place))
+    if times := secrets.times():
+        files[CONFIG_OVERLAPS] = json.dumps(times)
     return Bundle(CONFIG_BUNDLE, files)
 
 
 def _document(
-    spec: VpnGatewaySpec, secrets: GatewaySecrets, public: IPv4Address | None, shards: int
+    spec: VpnGatewaySpec,
+    secrets: GatewaySecrets,
+    public: IPv4Address | None,
+    shards: int,
+    place: str,
 ) -> dict[str, Any]:
     return {
-        "listen": listen(public),
+        "listen": listen(spec, public),
         "log": {"format": "json"},
         "gateway": {
             "ipsec": {
@@ -97,7 +146,7 @@ def _document(
             "ppp": _dump(spec.ppp),
             "pools": [_dump(pool) for pool in spec.pools],
             "egress": _dump(spec.egress),
-            "store": _store(spec, secrets),
+            "store": _store(spec, secrets, place),
             "limits": _dump(spec.limits),
             "drain": _dump(spec.drain),
         },
@@ -105,8 +154,9 @@ def _document(
     }
 
 
-def listen(public: IPv4Address | None) -> dict[str, Any]:
-    """How a pod listens. But for the public address a pod reads it only at its start."""
+def listen(spec: VpnGatewaySpec, public: IPv4Address | None) -> dict[str, Any]:
+    """How a pod listens. But for the public address a pod reads it only at its start. Who it is
+    among the others, and at which address, it learns from its environment."""
     return {
         "ikePort": IKE_PORT,
         "nattPort": NATT_PORT,
@@ -117,26 +167,37 @@ def listen(public: IPv4Address | None) -> dict[str, Any]:
         "remote": f"0.0.0.0:{REMOTE_PORT}",
         "remoteKeyFile": REMOTE_KEY,
         "remoteFolder": f"{RUN_FOLDER}/remote",
+        **({"ring": f"0.0.0.0:{RING_PORT}"} if spec.store.type == "Valkey" else {}),
         **({"publicAddress": str(public)} if public is not None else {}),
     }
 
 
 def restart_digest(spec: VpnGatewaySpec) -> str:
-    """Changes when pods have to be made anew: with what only their init step can set."""
+    """Changes when pods have to be made anew: with what only their init step can set, and with
+    the store, for members of two stores are strangers."""
+    shared = spec.store.type == "Valkey"
     return digest(
         {
-            "listen": listen(None),
+            "listen": listen(spec, None),
             "pools": [str(pool.cidr) for pool in spec.pools],
             "mtu": spec.ppp.mtu,
             "snat": spec.egress.snat,
+            **({"store": spec.store.url} if shared else {}),
         }
     )
 
 
-def _store(spec: VpnGatewaySpec, secrets: GatewaySecrets) -> dict[str, Any]:
+def _store(spec: VpnGatewaySpec, secrets: GatewaySecrets, place: str) -> dict[str, Any]:
     store: dict[str, Any] = {"type": spec.store.type}
     if spec.store.type == "Valkey":
-        store["url"] = spec.store.url
+        store |= {
+            "url": spec.store.url,
+            "gateway": place,
+            "keyFile": STORE_KEY,
+            "namesKeyFile": STORE_NAMES_KEY,
+        }
+        if secrets.store_keys.other:
+            store["previousKeyFile"] = PREVIOUS_STORE_KEY
         if secrets.store_password:
             store["passwordFile"] = STORE_PASSWORD
         if spec.store.tls is not None:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Final
+
+OLD_SECONDS: Final = 60.0  # behind the newest: the pod could not be asked when the others were
 
 
 @dataclass(slots=True)
@@ -20,7 +22,10 @@ class Report:
     users: dict[str, int] = field(default_factory=dict)
     connected: dict[str, float] = field(default_factory=dict)
     weak_sas: dict[str, int] = field(default_factory=dict)
-    store: str = ""  # what is wrong with the store; "" for nothing, or none
+    store_up: bool | None = None  # None: it has said nothing of a shared store
+    store_problem: str = ""
+    members: tuple[str, ...] = ()  # as it sees them
+    pool_used: int | None = None  # by its own sessions; None: it has not said
     problem: str = ""  # what was wrong with the configuration handed in last
 
 
@@ -33,12 +38,30 @@ def parse_report(answer: Mapping[str, Any], at: float) -> Report:
         revisions={name: int(value) for name, value in _numbers(answer.get("revisions"))},
         sessions=_whole(answer.get("sessions")),
         pool_free=_whole(answer.get("pool_free")),
+        pool_used=_whole(answer["pool_used"]) if "pool_used" in answer else None,
         users={name: int(value) for name, value in _numbers(answer.get("users"))},
         connected=dict(_numbers(answer.get("connected"))),
         weak_sas={name: int(value) for name, value in _numbers(answer.get("weak_sas"))},
-        store=_text(answer.get("store")),
+        **_store(answer.get("store")),
+        members=tuple(
+            sorted(name for name in _list(answer.get("members")) if isinstance(name, str))
+        ),
         problem=_text(answer.get("problem")),
     )
+
+
+def _store(value: object) -> dict[str, Any]:
+    if not isinstance(value, dict) or value.get("type") != "Valkey":
+        return {}
+    up = value.get("up")
+    return {
+        "store_up": up if isinstance(up, bool) else None,
+        "store_problem": _text(value.get("why")),
+    }
+
+
+def _list(value: object) -> list[Any]:
+    return value if isinstance(value, list) else []
 
 
 def _text(value: object) -> str:
@@ -74,3 +97,18 @@ def is_current(report: Report, wanted: Mapping[str, int]) -> bool:
 def newest_connection(reports: Iterable[Report], username: str) -> float:
     """When the user came on last, in Unix seconds; 0 where no pod knows."""
     return max((report.connected.get(username, 0.0) for report in reports), default=0.0)
+
+
+def newest(reports: Mapping[str, Report]) -> dict[str, Report]:
+    """Without what pods said that have not answered since."""
+    latest = max((report.at for report in reports.values()), default=0.0)
+    return {name: report for name, report in reports.items() if report.at > latest - OLD_SECONDS}
+
+
+def pool_free(reports: Sequence[Report]) -> int:
+    """Addresses that nobody has. Each pod counts its own sessions' as used, and no others."""
+    used = [report.pool_used for report in reports if report.pool_used is not None]
+    if not reports or len(used) < len(reports):
+        return min((report.pool_free for report in reports), default=0)
+    size = max(report.pool_free + (report.pool_used or 0) for report in reports)
+    return max(0, size - sum(used))

@@ -20,7 +20,14 @@ from ferrule_operator.objects import (
 from ferrule_operator.plan import Observed, Plan, load_balancer_ingress
 from ferrule_operator.pods import host_of, is_ready, trouble
 from ferrule_operator.reasons import EventReason, GatewayCondition, Reason, UserCondition
-from ferrule_operator.reports import Report, is_current, newest_connection, revisions_of
+from ferrule_operator.reports import (
+    Report,
+    is_current,
+    newest,
+    newest_connection,
+    pool_free,
+    revisions_of,
+)
 
 # Their change alone is no news: it waits for the next time that counters are written.
 COUNTERS: Final = frozenset({"sessions", "poolFree"})
@@ -50,8 +57,11 @@ def gateway_status(
     live = observed.children.get(Ref("StatefulSet", observed.namespace, observed.name)) or {}
     of_set = live.get("status") or {}
     ready = [pod for pod in observed.pods if is_ready(pod)]
-    known = [reports[name_of(pod)] for pod in observed.pods if name_of(pod) in reports]
-    findings = _Findings(observed, plan, known, outcome, len(ready)).all(reports, ready)
+    heard = {
+        name_of(pod): reports[name_of(pod)] for pod in observed.pods if name_of(pod) in reports
+    }
+    known = list(heard.values())
+    findings = _Findings(observed, plan, heard, outcome, len(ready)).all(ready)
     status: Object = {
         "observedGeneration": generation_of(gateway),
         "replicas": int(of_set.get("replicas", 0)),
@@ -59,7 +69,8 @@ def gateway_status(
         "selector": ",".join(f"{k}={v}" for k, v in selector_labels(observed.name).items()),
         "address": _address(observed, plan, ready),
         "sessions": sum(report.sessions for report in known),
-        "poolFree": min((report.pool_free for report in known), default=0),
+        "poolFree": pool_free(known),
+        "members": sorted({m for report in newest(heard).values() for m in report.members}),
         "version": min((report.version for report in known if report.version), default=""),
         "conditions": merged(before.get("conditions") or (), findings, generation_of(gateway), now),
     }
@@ -69,6 +80,7 @@ def gateway_status(
             status[name] = before.get(name, "")
     if observed.pods and not known:
         status |= {name: before.get(name, 0) for name in COUNTERS}
+        status["members"] = before.get("members", [])
         status["version"] = before.get("version", "")
     return status
 
@@ -78,7 +90,7 @@ class _Findings:
         self,
         observed: Observed,
         plan: Plan,
-        known: Sequence[Report],
+        reports: Mapping[str, Report],
         outcome: Outcome,
         ready: int,
     ) -> None:
@@ -86,12 +98,12 @@ class _Findings:
         self._observed = observed
         self._gateway = observed.gateway
         self._plan = plan
-        self._known = known
+        self._reports = reports
         self._outcome = outcome
         self._ready = ready
         self._paused = bool((self._gateway.get("spec") or {}).get("paused"))
 
-    def all(self, reports: Mapping[str, Report], ready: Sequence[Object]) -> list[Finding]:
+    def all(self, ready: Sequence[Object]) -> list[Finding]:
         found: dict[str, Finding] = {}
         for finding in self._plan.findings:
             found.setdefault(finding.type, finding)
@@ -104,7 +116,7 @@ class _Findings:
         for kind in (GatewayCondition.CONFIG_VALID, GatewayCondition.CREDENTIALS_READY):
             if kind not in found and (kept := self._before(kind)) is not None:
                 found[kind] = kept
-        found[GatewayCondition.READY] = self._all_well(found, reports, ready)
+        found[GatewayCondition.READY] = self._all_well(found, ready)
         return [found[kind] for kind in _ORDER if kind in found]
 
     def _before(self, kind: str) -> Finding | None:
@@ -171,12 +183,15 @@ class _Findings:
         store = (self._gateway.get("spec") or {}).get("store") or {}
         if store.get("type", "Memory") == "Memory":
             return yes(kind, Reason.IN_MEMORY)
-        if not self._known:
+        told = {n: r for n, r in newest(self._reports).items() if r.store_up is not None}
+        if not told:
             return unknown(kind, Reason.UNKNOWN_STORE_STATE, "no pod has told yet")
-        wrong = [report.store for report in self._known if report.store]
-        if wrong:
-            return no(kind, Reason.STORE_UNREACHABLE, wrong[0])
-        return yes(kind, Reason.SERVING)
+        wrong = {name: r.store_problem for name, r in sorted(told.items()) if not r.store_up}
+        if not wrong:
+            return yes(kind, Reason.REACHABLE)
+        name, why = next(iter(wrong.items()))
+        text = f"{len(wrong)} of {len(told)} pods don't reach it; {name}: {why or 'no answer'}"
+        return no(kind, Reason.STORE_UNREACHABLE, text)
 
     def _weak(self) -> Finding:
         kind = GatewayCondition.WEAK_CRYPTO_IN_USE
@@ -197,7 +212,6 @@ class _Findings:
     def _all_well(
         self,
         found: Mapping[str, Finding],
-        reports: Mapping[str, Report],
         ready: Sequence[Object],
     ) -> Finding:
         kind = GatewayCondition.READY
@@ -224,11 +238,11 @@ class _Findings:
         late = [
             name_of(pod)
             for pod in ready
-            if wanted and not _runs_on(reports.get(name_of(pod)), wanted)
+            if wanted and not _runs_on(self._reports.get(name_of(pod)), wanted)
         ]
         if late:
             text = "on an older configuration, or not heard of: " + ", ".join(sorted(late)[:3])
-            problems = {r.problem for r in self._known if r.problem}
+            problems = {r.problem for r in self._reports.values() if r.problem}
             return no(kind, Reason.CONFIG_NOT_TAKEN_OVER, "; ".join([text, *sorted(problems)]))
         return yes(kind, Reason.AS_SPECIFIED)
 
@@ -294,7 +308,7 @@ def user_status(
 
 def gateway_news(gateway: Object, after: Object) -> list[Note]:
     """Events for conditions that changed between the live status and the new one."""
-    notes = []
+    notes = _news_of_members(gateway, after)
     for condition in after["conditions"]:
         before = _status_before(gateway, condition["type"])
         for row in _NEWS:
@@ -302,6 +316,19 @@ def gateway_news(gateway: Object, after: Object) -> list[Note]:
                 text = condition["message"] or condition["reason"]
                 notes.append(Note(gateway, row.event, text))
     return notes
+
+
+def _news_of_members(gateway: Object, after: Object) -> list[Note]:
+    """Who came, who left. Not while nobody could be asked, and not of a first one alone."""
+    before = set((gateway.get("status") or {}).get("members") or ())
+    now = set(after["members"])
+    if not before or not now or before == now:
+        return []
+    came, left = sorted(now - before), sorted(before - now)
+    told = [
+        f"{word} {', '.join(names)}" for word, names in (("came", came), ("left", left)) if names
+    ]
+    return [Note(gateway, EventReason.MEMBERS_CHANGED, f"{'; '.join(told)}; {len(now)} now")]
 
 
 @dataclass(frozen=True, slots=True)
@@ -332,6 +359,13 @@ _NEWS: Final = (
     _News(
         GatewayCondition.LOAD_BALANCER_READY, ("", *_BAD), "True", EventReason.LOAD_BALANCER_READY
     ),
+    _News(
+        GatewayCondition.STORE_READY,
+        ("", "Unknown", "True"),
+        "False",
+        EventReason.STORE_UNREACHABLE,
+    ),
+    _News(GatewayCondition.STORE_READY, ("False",), "True", EventReason.STORE_REACHABLE),
     _News(GatewayCondition.AVAILABLE, ("", *_BAD), "True", EventReason.AVAILABLE),
     _News(GatewayCondition.AVAILABLE, ("True",), "False", EventReason.UNAVAILABLE),
 )

@@ -117,5 +117,5 @@ def test_an_alert_tells_a_person_what_to_do(rule: Mapping[str, Any]) -> None:
         assert (FILES.parents[2] / page).exists()
 
 
-def test_there_are_five_alerts() -> None:
-    assert len({rule["alert"] for rule in RULES}) == len(RULES) == 5
+def test_there_are_six_alerts() -> None:
+    assert len({rule["alert"] for rule in RULES}) == len(RULES) == 6

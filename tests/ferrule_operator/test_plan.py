@@ -24,6 +24,8 @@ from support.operator import (
     with_password,
 )
 
+STORE = {"type": "Valkey", "url": "valkey://valkey.vpn:6379/0"}
+
 
 @pytest.fixture
 def world() -> World:
@@ -211,7 +213,7 @@ def test_what_is_wanted_no_more_is_deleted(world: World) -> None:
         gateway(
             spec={
                 "replicas": 3,
-                "store": {"type": "Memory"},
+                "store": STORE,
                 "exposure": {"type": "LoadBalancer"},
             }
         )
@@ -261,12 +263,80 @@ def test_a_new_gateway_with_a_wrong_configuration_makes_no_pods() -> None:
     assert finding(plan, GatewayCondition.CONFIG_VALID)[0] == "False"
 
 
-def test_valkey_is_refused_by_a_concentrator_that_does_not_know_it() -> None:
-    world = World(gateway(spec={"store": {"type": "Valkey", "url": "valkey://store:6379"}}))
-    status, _, message = finding(world.plan(), GatewayCondition.CONFIG_VALID)
-    assert status in ("True", "False")
-    if status == "False":
-        assert "spec.store" in message
+def test_several_pods_without_a_store_are_refused_and_nothing_is_scaled(world: World) -> None:
+    world.settle()
+    world.put(edited(world.get("VpnGateway", "office"), replicas=2))
+    world.put(edited(world.get("VpnUser", "bob"), enabled=False))
+    plan = world.settle()
+    status, reason, message = finding(plan, GatewayCondition.CONFIG_VALID)
+    assert (status, reason) == ("False", "Invalid")
+    assert "spec.replicas" in message
+    assert [str(ref_of(item)) for item in plan.apply] == ["Secret office-users"]
+    assert world.get("StatefulSet", "office")["spec"]["replicas"] == 1
+
+
+# --- several pods
+
+
+def test_what_pods_read_of_their_store() -> None:
+    store = {
+        **STORE,
+        "url": "valkeys://alice@valkey.vpn:6379/1",
+        "authSecretRef": {"name": "valkey"},
+        "tls": {"caSecretRef": {"name": "valkey"}, "serverName": "valkey.vpn"},
+    }
+    world = World(
+        gateway(spec={"store": store}), secret("valkey", {"password": "open", "ca.crt": "PEM"})
+    )
+    plan = world.settle()
+    assert finding(plan, GatewayCondition.CONFIG_VALID)[:2] == ("True", "Valid")
+    config = load_bundles(plan.files)
+    read = config.gateway.store
+    assert (read.type, read.url, read.gateway) == ("Valkey", store["url"], "vpn/office")
+    assert read.password is not None
+    assert read.password.reveal() == b"open"
+    assert (read.tls.ca_file, read.tls.server_name) == ("store-ca.crt", "valkey.vpn")
+    assert read.key is not None
+    assert read.names_key is not None
+    assert read.previous_key is None
+    made = world.texts("office-store")
+    assert read.key.reveal().decode() == made["key"]
+    assert read.names_key.reveal().decode() == made["names-key"]
+    assert (str(config.listen.ring), config.listen.member) == ("0.0.0.0:4510", "")
+    assert name_of(found(plan, "StatefulSet")[0]) == "office"
+    assert world.plan().apply == []
+
+
+def test_one_pod_alone_has_no_ring() -> None:
+    plan = World(gateway()).settle()
+    assert load_bundles(plan.files).listen.ring is None
+    assert not any(name.startswith("store") for name in plan.files)
+    assert "ring" not in plan.files["gateway.yaml"]
+    assert [name_of(item) for item in plan.create] == ["office-psk"]
+
+
+def test_scaling_touches_no_pod_that_is_there() -> None:
+    world = World(gateway(spec={"store": STORE}))
+    world.settle()
+    before = world.get("StatefulSet", "office")["spec"]
+    for replicas in (2, 64, 1):
+        world.put(edited(world.get("VpnGateway", "office"), replicas=replicas))
+        plan = world.settle()
+        assert [note.reason for note in plan.notes] == [EventReason.SCALED]
+        (wanted,) = found(plan, "StatefulSet")
+        assert wanted["spec"] == {**before, "replicas": replicas}
+        assert not found(plan, "Secret")
+
+
+def test_another_store_makes_new_pods() -> None:
+    world = World(gateway())
+    digests = []
+    for store in ({"type": "Memory"}, STORE, {**STORE, "url": "valkey://other:6379"}):
+        world.put(edited(world.get("VpnGateway", "office"), store=store))
+        world.settle()
+        template = world.get("StatefulSet", "office")["spec"]["template"]
+        digests.append(template["metadata"]["annotations"]["ferrule.dev/restart-digest"])
+    assert len(set(digests)) == 3
 
 
 def test_warnings_of_the_concentrator_are_shown() -> None:

@@ -76,6 +76,7 @@ def test_all_is_well() -> None:
         "address": "192.0.2.7",
         "sessions": 3,
         "poolFree": 100,
+        "members": [],
         "version": "0.1.0",
     }
     assert conditions == {
@@ -184,6 +185,83 @@ def test_several_pods_are_summed_up() -> None:
     scene.reports["office-1"].pool_free = 90
     after = scene.status()
     assert (after["sessions"], after["poolFree"], after["version"]) == (6, 90, "0.0.9")
+
+
+VALKEY = {"store": {"type": "Valkey", "url": "valkey://valkey.vpn:6379"}, "replicas": 2}
+
+
+def shared() -> Scene:
+    """Two members, both of which reach the store."""
+    scene = Scene(VALKEY, [pod("office-0"), pod("office-1")])
+    for report in scene.reports.values():
+        report.store_up, report.members = True, ("office-0", "office-1")
+    live = scene.world.get("StatefulSet", "office")
+    scene.world.put({**live, "status": {**SET_STATUS, "replicas": 2, "updatedReplicas": 2}})
+    return scene
+
+
+def test_members_of_a_shared_gateway() -> None:
+    scene = shared()
+    assert scene.status()["members"] == ["office-0", "office-1"]
+    assert scene.condition("StoreReady")[:2] == ("True", "Reachable")
+    assert scene.condition("Ready")[:2] == ("True", "AsSpecified")
+    assert scene.condition("StoreReady") == ("True", "Reachable", "")
+
+
+def test_a_store_that_is_away() -> None:
+    scene = shared()
+    scene.reports["office-1"].store_up = False
+    scene.reports["office-1"].store_problem = "connection refused"
+    told = "1 of 2 pods don't reach it; office-1: connection refused"
+    assert scene.condition("StoreReady") == ("False", "StoreUnreachable", told)
+    assert scene.condition("Ready") == ("False", "StoreUnreachable", told)
+
+
+def test_a_store_of_which_nothing_is_known() -> None:
+    scene = shared()
+    for report in scene.reports.values():
+        report.store_up = None
+    assert scene.condition("StoreReady")[:2] == ("Unknown", "UnknownStoreState")
+    scene.reports.clear()
+    assert scene.condition("StoreReady")[:2] == ("Unknown", "UnknownStoreState")
+
+
+def test_what_a_pod_that_is_silent_said_of_members_does_not_count() -> None:
+    scene = shared()
+    scene.reports["office-0"].members = ("office-0",)
+    scene.reports["office-1"].at -= 100
+    assert scene.status()["members"] == ["office-0"]
+
+
+def test_news_of_the_store_and_of_members() -> None:
+    scene = shared()
+    live = scene.world.get("VpnGateway", "office")
+    known = {**live, "status": scene.status()}
+    assert gateway_news(known, scene.status()) == []
+    for report in scene.reports.values():
+        report.store_up, report.members = False, ("office-0",)
+    away = scene.status()
+    assert [(n.reason, n.message) for n in gateway_news(known, away)] == [
+        (EventReason.MEMBERS_CHANGED, "left office-1; 1 now"),
+        (EventReason.STORE_UNREACHABLE, "2 of 2 pods don't reach it; office-0: no answer"),
+    ]
+    known = {**live, "status": away}
+    for report in scene.reports.values():
+        report.store_up, report.members = True, ("office-0", "office-2")
+    assert [(n.reason, n.message) for n in gateway_news(known, scene.status())] == [
+        (EventReason.MEMBERS_CHANGED, "came office-2; 2 now"),
+        (EventReason.STORE_REACHABLE, "Reachable"),
+    ]
+
+
+def test_members_that_nobody_could_be_asked_for_stay() -> None:
+    scene = shared()
+    live = scene.world.get("VpnGateway", "office")
+    scene.world.put({**live, "status": scene.status()})
+    scene.reports.clear()
+    after = scene.status()
+    assert after["members"] == ["office-0", "office-1"]
+    assert EventReason.MEMBERS_CHANGED not in {n.reason for n in gateway_news(live, after)}
 
 
 @pytest.mark.parametrize(

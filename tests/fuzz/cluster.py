@@ -3,6 +3,7 @@ datagrams, records, snapshots; and a member that is told anything by its peers."
 
 from __future__ import annotations
 
+from ferrule.cluster.addresses import build_addresses, parse_addresses
 from ferrule.cluster.effects import AskBeat, ClusterEffect, SendHeartbeat, StoreView
 from ferrule.cluster.members import (
     Epoch,
@@ -18,10 +19,23 @@ from ferrule.cluster.members import (
     parse_record,
 )
 from ferrule.cluster.membership import Membership
+from ferrule.cluster.messages import (
+    build_end_sessions,
+    build_hand_over,
+    build_sessions_ended,
+    build_to_address,
+    parse_end_sessions,
+    parse_hand_over,
+    parse_sessions_ended,
+    parse_to_address,
+)
 from ferrule.cluster.relay import build_relayed, parse_relayed, pass_on
 from ferrule.cluster.ring import MAC_OCTETS, VERSION, Ring, RingKind
+from ferrule.cluster.routes import build_forward, parse_forward
 from ferrule.core.ids import Address
 from ferrule.core.secret import Secret
+from ferrule.gateway.image import build_image as build_client
+from ferrule.gateway.image import parse_image as parse_client
 from ferrule.store.snapshot import UNREADABLE, Image, parse_image
 from fuzz.machines import EFFECTS_MAX, RECORDS_MAX, pass_time
 from fuzz.registry import Entropy, records, target
@@ -36,7 +50,7 @@ def ring_datagram(data: bytes) -> None:
     """First octet: even, a datagram as it is; odd, one whose MAC is made right."""
     ours, peer = Ring(OURS, [RING_KEY]), Ring(THEIRS, [RING_KEY])
     if data[:1] and data[0] & 1:
-        kind = RingKind(data[0] // 2 % 3 + 1)
+        kind = RingKind(data[0] // 2 % len(RingKind) + 1)
         said = peer.wrap(kind, data[1:], OURS)
         assert ours.unwrap(said, THEIRS) == (kind, data[1:])
         ring_body(kind, data[1:])
@@ -45,13 +59,38 @@ def ring_datagram(data: bytes) -> None:
 
 
 def ring_body(kind: RingKind, body: bytes) -> None:
-    if kind is RingKind.HEARTBEAT:
-        heartbeat = parse_heartbeat(body)
-        assert parse_heartbeat(build_heartbeat(heartbeat)) == heartbeat
-        return
-    relayed = parse_relayed(body)
-    assert build_relayed(relayed) == body
-    assert pass_on(relayed, 1).hops_left < relayed.hops_left
+    match kind:
+        case RingKind.HEARTBEAT:
+            heartbeat = parse_heartbeat(body)
+            assert parse_heartbeat(build_heartbeat(heartbeat)) == heartbeat
+        case RingKind.TO_OWNER | RingKind.TO_CLIENT:
+            relayed = parse_relayed(body)
+            assert build_relayed(relayed) == body
+            assert pass_on(relayed, 1).hops_left < relayed.hops_left
+        case RingKind.TO_ADDRESS:
+            from_client, packet = parse_to_address(body)
+            assert build_to_address(packet, from_client=from_client) == body
+        case RingKind.ADDRESSES:
+            here, addresses = parse_addresses(body)
+            said = [parse_addresses(part) for part in build_addresses(here, addresses)]
+            assert [address for _, some in said for address in some] == addresses
+        case RingKind.HAND_OVER:
+            hand_over = parse_hand_over(body)
+            assert build_hand_over(hand_over) == body
+        case RingKind.END_SESSION:
+            wish = parse_end_sessions(body)
+            assert parse_end_sessions(build_end_sessions(wish)) == wish
+        case RingKind.SESSIONS_ENDED:
+            assert build_sessions_ended(*parse_sessions_ended(body)) == body
+    forward = parse_forward(body)
+    assert build_forward(forward) == body
+
+
+@target(octets_max=8192)
+def store_checkpoint(data: bytes) -> None:
+    """A client's image, whoever wrote it: what is read can be written, and is read as the same."""
+    image = build_client(parse_client(data))
+    assert build_client(parse_client(image)) == image
 
 
 @target()

@@ -11,7 +11,7 @@ import copy
 from dataclasses import dataclass
 from functools import cache
 
-from ferrule.core.ids import Address, Cookie, Path, Spi
+from ferrule.core.ids import Address, Cookie, IsakmpSaId, Path, Spi
 from ferrule.core.reasons import Reason
 from ferrule.core.secret import Secret
 from ferrule.crypto.suites import Cipher, Group, Hash
@@ -53,11 +53,11 @@ class _Numbers:
     def __init__(self, first: int) -> None:
         self._next = first
 
-    def cookie(self) -> Cookie:
+    def cookie(self, _: Path) -> Cookie:
         self._next += 1
         return Cookie(self._next.to_bytes(8, "big"))
 
-    def spi(self) -> Spi:
+    def spi(self, _: IsakmpSaId) -> Spi:
         self._next += 1
         return Spi(self._next)
 

@@ -6,6 +6,7 @@ Inputs that once crashed lie beside them, under names that start with `crash-`, 
 
 from __future__ import annotations
 
+import json
 import struct
 from collections.abc import Callable
 from ipaddress import IPv4Address
@@ -26,8 +27,18 @@ from ferrule.cluster.members import (
     build_heartbeat,
     build_record,
 )
+from ferrule.cluster.messages import (
+    Ending,
+    EndSessions,
+    HandOver,
+    build_end_sessions,
+    build_hand_over,
+    build_sessions_ended,
+    build_to_address,
+)
 from ferrule.cluster.relay import Relayed, build_relayed
 from ferrule.cluster.ring import RingKind
+from ferrule.cluster.routes import Forward, build_forward
 from ferrule.core.credentials import Accepted, MsChapV2Proof, Proof
 from ferrule.core.ids import Address, Cookie
 from ferrule.core.ids import Path as ClientPath
@@ -448,6 +459,9 @@ def reversed_path(packet: bytes) -> bytes:
 # --- the ring and the store --------------------------------------------------------------------
 
 
+VECTORS = Path(__file__).parent.parent / "vectors" / "checkpoint.json"
+
+
 def cluster_seeds() -> dict[str, Seeds]:
     other = Member(Identity(MemberName("a-2"), 9), Address("2001:db8::3", 4501), draining=True)
     epoch = Epoch(EpochId(4, 2**63), (PEER, other))
@@ -475,10 +489,24 @@ def cluster_seeds() -> dict[str, Seeds]:
             "alone": b"\1" + alone,
             "enveloped": b"\0" + enveloped(RingKind.TO_CLIENT, relayed["relayed_v4"]),
             **{name: b"\3" + body for name, body in relayed.items()},
+            "to_address": b"\7" + build_to_address(bytes(40), from_client=True),
+            "addresses": b"\x09" + b"\1" + bytes(8),
+            "hand_over": b"\x0b"
+            + build_hand_over(
+                HandOver(4, 7, "0123456789abcdef", bytes(60), Relayed(0, 4, v4, bytes(40)))
+            ),
+            "end_session": b"\x0d"
+            + build_end_sessions(EndSessions(1, Ending.USER, "ada", Reason.ADMIN_KICK)),
+            "sessions_ended": b"\x0f" + build_sessions_ended(1, 2),
+            "forward": b"\x0f" + build_forward(Forward(7, 1_764_000_000.0)),
         },
         "ring_member": {
             "peer": join_records(b"\2", b"\0" + heartbeat, b"\3", b"\0" + alone, b"\3", b"\2"),
             "store": join_records(b"\2", b"\2" + build_epoch(epoch), b"\3", b"\3"),
+        },
+        "store_checkpoint": {
+            vector["name"].replace(" ", "_"): bytes.fromhex(vector["input"])
+            for vector in json.loads(VECTORS.read_text())["vectors"]
         },
         "store_record": {
             "epoch": b"\1" + build_epoch(epoch),

@@ -111,7 +111,7 @@ def test_what_panels_show_is_true(answers: dict[str, Any]) -> None:
 
 def test_rules_are_evaluated_and_silent_while_all_is_well(answers: dict[str, Any]) -> None:
     names = [rule["name"] for rule in answers["rules"]]
-    assert len(names) == 5
+    assert len(names) == 6
     for rule in answers["rules"]:
         assert rule["health"] == "ok", rule.get("lastError")
         assert rule["state"] == "inactive", rule["name"]

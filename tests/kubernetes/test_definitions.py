@@ -70,6 +70,7 @@ def pool(cidr: str, name: str = "default") -> dict[str, Any]:
 
 NETWORK = "must be an IPv4 network without host bits, such as 10.20.0.0/16"
 LABELS = "labels of ferrule.dev and app.kubernetes.io are the operator's"
+VALKEY = {"type": "Valkey", "url": "valkey://store:6379"}
 TLS = {"type": "Valkey", "url": "valkeys://s:6379", "tls": {"serverName": "s"}}
 GATEWAY_CASES = (
     Case(
@@ -82,7 +83,7 @@ GATEWAY_CASES = (
     Case(
         "more than one replica needs a store",
         {"replicas": 2},
-        {"replicas": 2, "store": {"type": "Valkey", "url": "valkey://store:6379"}},
+        {"replicas": 2, "store": VALKEY},
     ),
     Case(
         "mschapv1 is weak",
@@ -161,9 +162,14 @@ GATEWAY_CASES = (
     ),
     Case("type Valkey needs url", {"store": {"url": "redis://store"}}, {"store": {}}),
     Case(
-        "tls needs a url that begins with valkeys://",
+        "tls needs a url that begins with valkeys",
         {"store": {**TLS, "url": "valkey://s:6379"}},
         {"store": TLS},
+    ),
+    Case(
+        "tls needs a url that begins with valkeys",
+        {"store": {**TLS, "url": "redis+sentinel://s,t/main"}},
+        {"store": {**TLS, "url": "rediss+sentinel://alice@s:26379,t:26379/main"}},
     ),
     Case(
         "profile DevicePlugin needs tunResource",
@@ -233,6 +239,12 @@ USER_CASES = (
     ),
     Case(NETWORK, {"allowedCIDRs": ["10.0.0.1/8"]}, {"allowedCIDRs": ["10.0.0.0/8"]},
          at="spec.allowedCIDRs[]"),
+    Case("must be a time with its zone", {"validUntil": "2027-01-31T18:00:00"},
+         {"validUntil": "2027-01-31T18:00:00Z"}),
+    Case("must be a time with its zone", {"validUntil": "2027-02-29"},
+         {"validUntil": "2028-02-29"}),
+    Case("must be a time with its zone", {"validUntil": "on New Year's Eve"},
+         {"validUntil": "2027-01-31T18:00:00.5+02:00"}),
 )  # fmt: skip
 
 
@@ -281,6 +293,7 @@ def test_every_rule_is_tested(rules: tuple[Rule, ...], cases: tuple[Case, ...]) 
         (gateway({"ppp": {"dns": ["nine"]}}), "spec.ppp.dns"),
         (gateway({"ipsec": {"ikeLifetime": "1 day"}}), "spec.ipsec.ikeLifetime"),
         (gateway({"store": {"type": "Valkey", "url": "valkey://u:p@host"}}), "spec.store.url"),
+        (gateway({"store": {"type": "Valkey", "url": "unix:///run/valkey"}}), "spec.store.url"),
         (gateway({"podTemplate": {"resources": {"limits": {"cpu": "much"}}}}), "limits.cpu"),
         (user({"username": "DOMAIN\\alice"}), "spec.username"),
         (user({"username": " alice"}), "spec.username"),
@@ -327,6 +340,11 @@ def test_scaling_goes_through_the_rules(crds: Api, namespace: str) -> None:
     assert crds.get("vpngw", "office", namespace)["spec"]["replicas"] == 0
     with pytest.raises(CommandRefused, match="store that they share"):
         crds.kubectl("scale", "-n", namespace, "vpngw/office", "--replicas=2")
+    crds.apply(gateway({"store": VALKEY}), namespace=namespace, force=True)
+    crds.kubectl("scale", "-n", namespace, "vpngw/office", "--replicas=2")
+    assert crds.get("vpngw", "office", namespace)["spec"]["replicas"] == 2
+    with pytest.raises(CommandRefused, match="less than or equal to 64"):
+        crds.kubectl("scale", "-n", namespace, "vpngw/office", "--replicas=65")
     crds.kubectl(
         "patch", "-n", namespace, "vpngw/office", "--subresource=status", "--type=merge",
         "-p", json.dumps({"status": {"replicas": 1, "selector": "app=x"}}),
@@ -336,6 +354,16 @@ def test_scaling_goes_through_the_rules(crds: Api, namespace: str) -> None:
                      f"/apis/ferrule.dev/v1alpha1/namespaces/{namespace}/vpngateways/office/scale")
     )  # fmt: skip
     assert scale["status"] == {"replicas": 1, "selector": "app=x"}
+
+
+def test_when_an_account_ends(crds: Api, namespace: str) -> None:
+    crds.apply(user({"validUntil": "2027-01-31"}), namespace=namespace)
+    crds.apply(user({"validUntil": "2027-01-31T18:00:00Z"}, "bob"), namespace=namespace)
+    wide = crds.kubectl("get", "vpnu", "-n", namespace, "-o", "wide")
+    assert "2027-01-31 " in wide
+    assert "2027-01-31T18:00:00Z" in wide
+    said = eventually(lambda: crds.kubectl("explain", "vpnuser.spec.validUntil"))
+    assert "or a date, such as 2027-01-31" in " ".join(said.split())
 
 
 def test_the_status_is_written_apart(crds: Api, namespace: str) -> None:

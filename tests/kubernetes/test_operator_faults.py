@@ -16,7 +16,7 @@ from tests.kubernetes.cluster.control_plane import ControlPlane
 from tests.kubernetes.operator.faults import FaultyWay
 from tests.kubernetes.operator.pods import Kubelet
 from tests.kubernetes.operator.process import Operator, install_rights, operating
-from tests.kubernetes.test_operator import Stage, finalized, gateway, user
+from tests.kubernetes.test_operator import Stage, finalized, gateway, refused, user
 
 CONVERGED = 60.0  # seconds
 
@@ -40,9 +40,11 @@ def stage(
         ):
             one = FaultyStage(api, namespace, operator, kubelet)
             one.way = way
+            mark = api.audit.mark()
             yield one
     account.close()
     finalized(api, namespace)
+    assert refused(api, namespace, mark) == []
 
 
 def quiet(stage: Stage) -> None:

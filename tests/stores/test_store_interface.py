@@ -29,7 +29,7 @@ from ferrule.store.interface import (
 from ferrule.store.memory import MemoryStore
 from ferrule.store.valkey import ValkeySettings, ValkeyStore
 from ferrule.store.valkey_url import parse_url
-from support.store import FIRST, epoch_of, found, lease, records_of, request, who
+from support.store import FIRST, epoch_of, found, lease, records_of, request, said_all, who
 from support.valkey import ValkeyServer
 
 A, B, C = who("a-0"), who("a-1"), who("a-2")
@@ -338,17 +338,30 @@ async def test_nobody_is_admitted_before_all_have_said_what_they_hold(store: Sto
     await store.change(None, {}, epoch, records_of(epoch))
     assert await refusal(store, "s1") is Reason.STORE_AWAY
     assert await store.renew([lease("of a", FIRST)]) == Renewal()
-    assert not await store.restored(A)
+    assert not await said_all(store, A)
     assert await refusal(store, "s1") is Reason.STORE_AWAY
     assert await store.renew([lease("of b", FIRST + 1, user="bob")]) == Renewal()
-    assert await store.restored(B)
+    assert await said_all(store, B)
     assert await granted(store, "s1", "eve") == FIRST + 2
+
+
+async def test_what_was_renewed_before_the_store_was_emptied_does_not_count(store: Store) -> None:
+    assert (await store.renew([])).generation == ""
+    await found(store, A)
+    first = (await store.renew([lease("s1", FIRST)])).generation
+    assert first
+    assert not await store.restored(A, "another")
+    assert await store.restored(A, first)
+    assert (await store.renew([])).generation == first
+    later = epoch_of(2, A, B)
+    await store.change(epoch_of(1, A).id, {}, later, records_of(later))
+    assert (await store.renew([])).generation == first
 
 
 async def test_a_member_that_is_gone_is_not_waited_for(store: Store) -> None:
     epoch, without = epoch_of(4, A, B), epoch_of(5, A, C)
     await store.change(None, {}, epoch, records_of(epoch))
-    assert not await store.restored(A)
+    assert not await said_all(store, A)
     await store.change(epoch.id, {}, without, records_of(without))
     assert await granted(store, "s1") == FIRST
 
@@ -361,8 +374,56 @@ async def test_the_older_session_keeps_the_address(store: Store) -> None:
     assert await store.renew([older]) == Renewal()
     await store.release("old")
     assert await store.renew([younger]) == Renewal()
-    assert await store.renew([older]) == Renewal(displaced=(Replaced("young", "a-0"),))
+    oldest = lease("oldest", FIRST, since_ms=500)
+    assert await store.renew([oldest]) == Renewal(displaced=(Replaced("young", "a-0"),))
     assert await store.renew([younger]) == Renewal(lost=("young",))
+
+
+async def test_what_is_over_does_not_come_back_by_a_late_renewal(store: Store) -> None:
+    await found(store, A)
+    address = await granted(store, "s1", limit=1)
+    late = lease("s1", address)
+    assert await store.renew([late]) == Renewal()
+    await store.release("s1")
+    assert await store.renew([late]) == Renewal(lost=("s1",))
+    assert await granted(store, "s2", limit=1) == address
+    replaced = Granted(address, (Replaced("s2", "a-0"),))  # who may not hear it
+    assert await store.admit(request("s3", limit=1)) == replaced
+    two, three = lease("s2", address, since_ms=1), lease("s3", address)
+    assert await store.renew([two, three]) == Renewal(lost=("s2",))
+    replaced = Granted(address, (Replaced("s3", "a-0"),))
+    assert await store.admit(request("s2", limit=1)) == replaced  # to ask anew is something else
+    assert await store.renew([two, three]) == Renewal(lost=("s3",))
+
+
+async def test_nobody_else_gets_an_address_before_its_session_has_heard(store: Store) -> None:
+    await found(store, A)
+    ranges = ((FIRST, FIRST + 1),)
+    for session in ("s1", "s2"):
+        await granted(store, session, limit=2, ranges=ranges)
+    replaced = Granted(FIRST, (Replaced("s1", "a-0"),))
+    assert await store.admit(request("s3", limit=2, ranges=ranges)) == replaced
+    await store.release("s3")
+    assert await refusal(store, "t1", "bob", ranges=ranges) is Reason.POOL_EXHAUSTED
+    static = await refusal(store, "t1", "bob", static=FIRST)
+    assert static is Reason.STATIC_ADDRESS_TAKEN
+    assert await granted(store, "s4", limit=2, ranges=ranges) == FIRST  # it is the same user's
+    await store.release("s4")
+    assert await store.renew([lease("s1", FIRST)]) == Renewal(lost=("s1",))
+    assert await refusal(store, "t1", "bob", ranges=ranges) is Reason.POOL_EXHAUSTED
+    await store.release("s1")  # now it has heard
+    assert await granted(store, "t1", "bob", ranges=ranges) == FIRST
+
+
+async def test_a_session_that_ended_is_not_waited_for(store: Store) -> None:
+    await found(store, A)
+    ranges = ((FIRST, FIRST),)
+    await granted(store, "s1", limit=1, ranges=ranges)
+    assert isinstance(await store.admit(request("s2", limit=1, ranges=ranges)), Granted)
+    await store.release("s2")
+    assert await refusal(store, "t1", "bob", ranges=ranges) is Reason.POOL_EXHAUSTED
+    await store.release("s1")
+    assert await granted(store, "t1", "bob", ranges=ranges) == FIRST
 
 
 async def test_renewed_leases_count(store: Store) -> None:

@@ -20,10 +20,11 @@ from cryptography.x509.oid import NameOID
 from ferrule.cluster.members import Record
 from ferrule.cluster.sealing import BlobKind, Context, Sealer, pseudonym
 from ferrule.core.secret import Secret
-from ferrule.store.interface import Claim, Granted, Put, PutResult, Store, StoreAway
+from ferrule.store import valkey
+from ferrule.store.interface import Claim, Granted, Put, PutResult, Refused, Store, StoreAway
 from ferrule.store.valkey import ValkeySettings, ValkeyStore
 from ferrule.store.valkey_url import parse_url
-from support.store import FIRST, found, lease, request, who
+from support.store import FIRST, found, lease, request, said_all, who
 from support.valkey import ValkeyServer, free_port
 
 A, B = who("a-0"), who("a-1")
@@ -73,7 +74,7 @@ QUESTIONS: dict[str, Callable[[Store], Awaitable[object]]] = {
     "load": lambda store: store.load(1),
     "admit": lambda store: store.admit(request("s")),
     "renew": lambda store: store.renew([lease("s", FIRST)]),
-    "restored": lambda store: store.restored(A),
+    "restored": lambda store: said_all(store, A),
     "release": lambda store: store.release("s"),
     "publish": lambda store: store.publish({"s": b""}),
     "withdraw": lambda store: store.withdraw("s"),
@@ -132,8 +133,11 @@ async def test_restarted_it_is_empty_and_takes_everything_anew(tmp_path: Path) -
             assert await store.claim([1], claim) == {1}
             assert await store.put([Put(1, claim, "s", b"x")]) == (PutResult.DONE,)
             assert not isinstance(await store.admit(request("s")), Granted)
+            before = (await store.renew([])).generation
             server.restart_empty()
             await try_everything(store)
+            assert (await store.renew([])).generation not in ("", before)
+            assert not await store.restored(A, before)
     finally:
         server.stop()
 
@@ -147,6 +151,30 @@ async def test_what_does_not_parse_is_no_reason_to_fall_over(server: ValkeyServe
         server.command("SET", "{ferrule:odd}:leases", "not a hash")
         with pytest.raises(StoreAway, match="WRONGTYPE"):
             await store.renew([lease("s", FIRST)])
+
+
+async def test_a_member_that_is_cut_off_keeps_its_leases_and_a_dead_one_does_not(
+    server: ValkeyServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(valkey, "_TIMES", (200, 60_000, 60_000))
+    monkeypatch.setattr(valkey, "LEASE_MS", 200)
+    dead = who("a-2", 8)
+    async with opened(server.url, "partition") as store, asyncio.timeout(20):
+        await found(store, A, B)
+        ranges = ((FIRST, FIRST + 1),)
+        for user, owner in (("bob", B), ("eve", dead)):
+            admission = await store.admit(request(user, user, owner=str(owner), ranges=ranges))
+            assert isinstance(admission, Granted)
+        # As soon as eve's is free it is given away; bob's is not, however long it takes.
+        while not isinstance(await store.admit(request("s", "joe", ranges=ranges)), Granted):
+            await said_all(store, A)
+        again = await store.admit(request("bob", "bob", owner=str(B), ranges=ranges))
+        assert again == Granted(FIRST)
+        # Once its owner has said what it has, and this was not in it, it is free too.
+        full = request("t", "max", ranges=((FIRST, FIRST),))
+        assert isinstance(await store.admit(full), Refused)
+        while not isinstance(await store.admit(full), Granted):
+            await said_all(store, B)
 
 
 # --- who may talk to it ------------------------------------------------------------------------
@@ -164,6 +192,16 @@ async def test_a_user_with_rights_on_one_gateway_only(server: ValkeyServer) -> N
         for question in QUESTIONS.values():
             with pytest.raises(StoreAway, match=r"permission|NOPERM|ACL"):
                 await question(store)
+
+
+async def test_another_password_is_for_connections_to_come(server: ValkeyServer) -> None:
+    async with opened(acl_url(server), "vpn", password=Secret(b"before")) as store:
+        with pytest.raises(StoreAway):
+            await store.load(7)
+        store.use_password(Secret(PASSWORD.encode()))
+        await store.load(7)
+        store.use_password(Secret(b"after"))
+        await store.load(7)
 
 
 async def test_a_wrong_password_is_not_told(server: ValkeyServer) -> None:
@@ -312,6 +350,14 @@ async def test_tls_and_whom_it_trusts(server: ValkeyServer, tmp_path: Path) -> N
             with pytest.raises(StoreAway, match="certificate"):
                 await store.directory()
         async with opened(url.replace("localhost", "127.0.0.1"), "tls", ca_file=files[0]) as store:
+            with pytest.raises(StoreAway, match=r"certificate|mismatch"):
+                await store.directory()
+        by_number = url.replace("localhost", "127.0.0.1")
+        named = {"ca_file": files[0], "server_name": "localhost"}
+        async with opened(by_number, "named", **named) as store:
+            await try_everything(store)
+        named["server_name"] = "store.example"
+        async with opened(url, "tls", **named) as store:
             with pytest.raises(StoreAway, match=r"certificate|mismatch"):
                 await store.directory()
 

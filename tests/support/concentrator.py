@@ -15,14 +15,21 @@ from pathlib import Path
 
 from pyroute2 import IPRoute
 
+from support.valkey import ValkeyServer
+
 HTTP = "127.0.0.1:9190"
 CONFIG = """\
-listen: {{http: "{http}", admin: {folder}/admin.sock, tun: ferrule0}}
+listen: {{http: "{http}", admin: {folder}/admin.sock, tun: ferrule0, ring: "127.0.0.1:4510"}}
 log: {{format: json, level: warning}}
 gateway:
   ipsec: {{psk: a-long-and-random-key}}
   pools: [{{name: default, cidr: 10.20.0.0/24}}]
   egress: {{snat: false}}
+  store:
+    type: Valkey
+    url: {store}
+    key: a-key-of-thirty-two-octets-or-more
+    namesKey: another-key-of-thirty-two-octets
 users:
   - {{username: alice, password: wonderland}}
 """
@@ -32,14 +39,17 @@ SILENT_PORT = 8080
 
 
 class Concentrator:
-    """To be made in a network namespace of its own, where it is root."""
+    """To be made in a network namespace of its own, where it is root. It is one of several
+    replicas, of which the others are not there: so it has all metrics."""
 
     def __init__(self, folder: Path) -> None:
-        self.config = folder / "gateway.yaml"
-        self.config.write_text(CONFIG.format(folder=folder, http=HTTP))
-        self._folder = folder
         with IPRoute() as netlink:
             netlink.link("set", index=1, state="up")
+        self._store = ValkeyServer(folder / "valkey").start()
+        self.config = folder / "gateway.yaml"
+        text = CONFIG.format(folder=folder, http=HTTP, store=self._store.url)
+        self.config.write_text(text)
+        self._folder = folder
         self._process = subprocess.Popen(
             [*FERRULE, "serve", "--config", str(self.config)], stderr=subprocess.DEVNULL
         )
@@ -103,6 +113,7 @@ class Concentrator:
     def stop(self) -> None:
         self._process.kill()
         self._process.wait()
+        self._store.stop()
 
 
 @contextlib.contextmanager

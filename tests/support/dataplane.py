@@ -118,10 +118,39 @@ class Clock:
 
 
 @dataclass
+class Others:
+    """The other members: what they have, and what the plane gave them."""
+
+    serving: bool = True
+    spis: set[int] = field(default_factory=set)
+    addresses: set[bytes] = field(default_factory=set)
+    away: bool = False  # nobody can be reached
+    esp: list[tuple[Path, int, bytes]] = field(default_factory=list)
+    ip: list[tuple[bytes, bool]] = field(default_factory=list)
+
+    def may_serve(self) -> bool:
+        return self.serving
+
+    def take_esp(self, path: Path, spi: Spi, datagram: bytes) -> bool:
+        if self.away or spi not in self.spis:
+            return False
+        self.esp.append((path, spi, datagram))
+        return True
+
+    def take_ip(self, packet: bytes, destination: bytes, *, from_client: bool) -> bool:
+        assert destination == packet[16:20]
+        if self.away or destination not in self.addresses:
+            return False
+        self.ip.append((packet, from_client))
+        return True
+
+
+@dataclass
 class Rig:
     """A plane with everything that it does kept in lists."""
 
     limits: PuntLimits | None = None
+    elsewhere: Others | None = None
     clock: Clock = field(default_factory=Clock)
     punts: list[Punt] = field(default_factory=list)
     sent: list[tuple[Path, bytes]] = field(default_factory=list)
@@ -134,6 +163,7 @@ class Rig:
             transmit=lambda path, data: self.sent.append((path, data)),
             deliver=self.delivered.append,
             limits=self.limits,
+            elsewhere=self.elsewhere,
         )
 
     @property

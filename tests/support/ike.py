@@ -32,8 +32,8 @@ def endpoint(seed: int, rules: IkePolicy | None = None) -> IkeEndpoint:
     return IkeEndpoint(
         rules or policy(),
         source.randbytes,
-        lambda: Cookie(source.randbytes(8)),
-        lambda: Spi(source.randrange(256, 1 << 32)),
+        lambda _: Cookie(source.randbytes(8)),
+        lambda _: Spi(source.randrange(256, 1 << 32)),
     )
 
 

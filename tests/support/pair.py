@@ -2,7 +2,8 @@
 
 `VirtualLoop` stands in for the event loop, `Network` for the Internet: it loses, doubles, delays
 and so re-orders datagrams, and translates addresses. Behind the gateway lives a host that answers
-every ping. By its seed a run is the same each time, but for the Diffie-Hellman keys.
+every ping. By its seed a run is the same each time, but for the Diffie-Hellman keys. `Pair.move`
+puts another gateway in the place of the first, which goes on with its clients.
 """
 
 from __future__ import annotations
@@ -20,7 +21,9 @@ from ferrule.accounts.admission import Accounts
 from ferrule.accounts.admission import Settings as AccountsSettings
 from ferrule.accounts.users import User
 from ferrule.accounts.verifiers import Verifier
-from ferrule.client.effects import News
+from ferrule.client import effects as c
+from ferrule.client.call import CLIENT
+from ferrule.client.effects import Connected, Ended, News
 from ferrule.client.errands import Errand, Ping
 from ferrule.client.host import Host
 from ferrule.client.icmp import Echo, build_echo, parse_icmp
@@ -29,17 +32,22 @@ from ferrule.client.probe import Probe
 from ferrule.client.report import Trouble
 from ferrule.client.settings import ClientSettings
 from ferrule.cluster.shards import SHARDS, ShardNames
-from ferrule.core.ids import Address, Path
+from ferrule.core.ids import Address, Path, SessionId, TunnelId
 from ferrule.core.reasons import Reason
 from ferrule.core.secret import Secret
 from ferrule.crypto.suites import Cipher, EspSuite, Group, Hash, Integrity
-from ferrule.dataplane.interface import SessionCounters
+from ferrule.dataplane.interface import LinkSpec, SessionCounters
 from ferrule.dataplane.python import PythonPlane
 from ferrule.gateway import effects as g
+from ferrule.gateway.client import Client
 from ferrule.gateway.gateway import Gateway
+from ferrule.gateway.image import build_image, parse_image
 from ferrule.gateway.settings import GatewaySettings, Site
 from ferrule.ike.policy import IkePolicy, Phase1Transform
+from ferrule.l2tp import effects as l2
 from ferrule.l2tp.policy import L2tpPolicy
+from ferrule.ppp import effects as p
+from ferrule.ppp.link import PeerLink
 from ferrule.ppp.policy import Credentials, PppPolicy
 from ferrule.runtime.driver import Driver
 from support.accounts import pool
@@ -48,6 +56,7 @@ SERVER = "192.0.2.1"
 INSIDE = IPv4Address("203.0.113.80")  # the host behind the gateway
 KEY = Secret(b"a key of both sides")
 USERNAME, PASSWORD = "alice", "correct horse"
+START = 1000.0  # of the loop's clock
 WALL = 1_750_000_000.0  # Unix time at the start
 
 FAST_PHASE1 = (
@@ -106,7 +115,7 @@ class VirtualLoop:
     """As much of asyncio's loop as the driver uses; time passes only from event to event."""
 
     def __init__(self) -> None:
-        self._now = 1000.0
+        self._now = START
         self._heap: list[tuple[float, int, Handle]] = []
         self._serial = itertools.count()
         self.events = 0
@@ -278,8 +287,19 @@ def gateway_settings(**ike: Any) -> GatewaySettings:
     )
 
 
+class WritingDriver(Driver):
+    """Writes down what changed, after each turn: a store that answers at once."""
+
+    written: Callable[[], None] = staticmethod(lambda: None)
+
+    def drain(self) -> None:
+        super().drain()
+        self.written()
+
+
 class GatewayEnd:
-    """Gateway, driver and Python plane, as `runtime.server` joins them."""
+    """Gateway, driver and Python plane, as `runtime.server` joins them. `images` is what another
+    one could go on with at any time: octets by the clients' names."""
 
     def __init__(
         self,
@@ -288,35 +308,81 @@ class GatewayEnd:
         entropy: Callable[[int], bytes],
         settings: GatewaySettings,
         users: Iterable[User],
+        *,
+        clustered: bool = False,
+        record: Record | None = None,
     ) -> None:
-        self.record = Record()
+        self.record = record or Record()
         self.pings = 0
+        self.images: dict[str, bytes] = {}
+        self.alive = True
+        self.sent: list[bytes] | None = None  # datagrams, for whoever wants to see them
         self.accounts = Accounts(
             AccountsSettings(users=tuple(users), pools=(pool("10.64.0.0/16"),))
         )
-        site = Site(settings, self.accounts, entropy, wall_offset=WALL - loop.time())
+        site = Site(settings, self.accounts, entropy, wall_offset=WALL - START)
         names = copy(_NAMES)
         names._entropy = entropy
-        self.gateway = Gateway(site, names, entropy)
+        self.gateway = Gateway(site, names, entropy, clustered=clustered)
         self._loop = loop
         self._network = network
-        self.driver = Driver(self.gateway, self.record, loop)  # type: ignore[arg-type]
+        self.driver = WritingDriver(self.gateway, self.record, loop)  # type: ignore[arg-type]
+        if clustered:
+            self.driver.written = self._write
         self.plane = PythonPlane(
-            clock=loop.time,
-            punt=self.driver.punt,
-            transmit=lambda path, data: network.send(path.local, path.peer, data),
-            deliver=self._deliver,
+            clock=loop.time, punt=self.driver.punt, transmit=self._send, deliver=self._deliver
         )
         self.driver.attach(self.plane)
         for port in (500, 4500):
             network.attach(Address(SERVER, port), self._receiver(port))
 
+    def _send(self, path: Path, data: bytes) -> None:
+        if not self.alive:
+            return
+        if self.sent is not None:
+            self.sent.append(data)
+        self._network.send(path.local, path.peer, data)
+
+    def image(self, client: Client, *, final: bool = False) -> bytes:
+        state = self.plane.client_state(client.id)
+        return build_image(self.gateway.export(client.id, state, self._loop.time(), final=final))
+
+    def _write(self) -> None:
+        clients = self.gateway.clients
+        for client_id in self.gateway.dirty:
+            self.images[clients[client_id].uid] = self.image(clients[client_id])
+        self.gateway.dirty.clear()
+        for uid in self.images.keys() - {client.uid for client in clients.values()}:
+            del self.images[uid]
+
+    def kill(self) -> dict[str, bytes]:
+        """It stops; what was written last of its clients."""
+        self.alive = False
+        self.driver.close()
+        return self.images
+
+    def release(self) -> dict[str, bytes]:
+        """It lets go of all its clients, in good order."""
+        images = {}
+        for client in list(self.gateway.clients.values()):
+            images[client.uid] = self.image(client, final=True)
+            self.driver.command(lambda _, one=client: self.gateway.evict(one.id))  # type: ignore[misc]
+        assert self.rows == 0
+        self.kill()
+        return images
+
+    def adopt(self, images: Iterable[bytes]) -> None:
+        for octets in images:
+            image = parse_image(octets)
+            self.driver.command(lambda now, one=image: self.gateway.adopt(one, now))  # type: ignore[misc]
+
     def _receiver(self, port: int) -> Callable[[Address, bytes], None]:
         local = Address(SERVER, port)
 
         def receive(source: Address, data: bytes) -> None:
-            self.plane.receive_datagram(Path(source, local, port == 4500), data)
-            self.driver.drain()
+            if self.alive:
+                self.plane.receive_datagram(Path(source, local, port == 4500), data)
+                self.driver.drain()
 
         return receive
 
@@ -438,18 +504,40 @@ class Pair:
         weather: Weather | None = None,
         settings: GatewaySettings | None = None,
         users: Iterable[User] | None = None,
+        *,
+        clustered: bool = False,
     ) -> None:
         self.rng = random.Random(seed)
         self._ends_of: dict[int, ClientEnd] = {}
         self.loop = VirtualLoop()
         self.network = Network(self.loop, random.Random(seed + 1), weather or Weather())
-        self.gateway = GatewayEnd(
+        self._clustered = clustered
+        self._settings = settings or gateway_settings()
+        self._users = (user(),) if users is None else tuple(users)
+        self.gateway = self._new_gateway(random.Random(seed + 2).randbytes)
+
+    def _new_gateway(
+        self, entropy: Callable[[int], bytes], record: Record | None = None
+    ) -> GatewayEnd:
+        return GatewayEnd(
             self.loop,
             self.network,
-            random.Random(seed + 2).randbytes,
-            settings or gateway_settings(),
-            (user(),) if users is None else users,
+            entropy,
+            self._settings,
+            self._users,
+            clustered=self._clustered,
+            record=record,
         )
+
+    def move(self, *, killed: bool = False, images: dict[str, bytes] | None = None) -> GatewayEnd:
+        """Another gateway goes on in the place of this one: after it was `killed`, with what it had
+        written down last, or else with what it hands over. `images`: with these."""
+        former = self.gateway
+        handed = former.kill() if killed else former.release()
+        self.gateway = self._new_gateway(random.Random(self.rng.random()).randbytes, former.record)
+        self.gateway.pings = former.pings
+        self.gateway.adopt((handed if images is None else images).values())
+        return self.gateway
 
     def probe(
         self,
@@ -519,3 +607,118 @@ class Pair:
         """Do something to a host from outside, and move its timer."""
         deed(one)
         self._ends_of[id(one)].rearm()
+
+
+class Seat:
+    """A client that stays, with what it was told and what came through its tunnel."""
+
+    def __init__(self, pair: Pair, host: str = "10.0.0.2", nat: str = "", **settings: Any) -> None:
+        self.pair = pair
+        self.news: list[News] = []
+        self.packets: list[bytes] = []
+        self.host: Host = pair.host(
+            client_settings(**settings),
+            host=host,
+            nat=nat,
+            deliver=self.packets.append,
+            notify=self.news.append,
+        )
+
+    def connect(self, seconds: float = 20.0) -> Seat:
+        assert self.pair.loop.run(seconds, lambda: self.connected is not None), self.news
+        return self
+
+    @property
+    def connected(self) -> Connected | None:
+        return next((n for n in self.news if isinstance(n, Connected)), None)
+
+    @property
+    def ended(self) -> Ended | None:
+        return next((n for n in self.news if isinstance(n, Ended)), None)
+
+    def ping(self, tries: int = 1) -> bool:
+        """Pings to the host inside, until an answer comes; did it?"""
+        assert self.connected is not None
+        before = len(self.packets)
+        for _ in range(tries):
+            request = build_echo(Echo(False, 7, before, b"x" * 32))
+            packet = Ipv4Packet(self.connected.network.address, INSIDE, IpProtocol.ICMP, request)
+            self.pair.act(self.host, lambda host, one=packet: host.send_ip(build_ipv4(one)))  # type: ignore[misc]
+            if self.pair.loop.run(2.0, lambda: len(self.packets) > before):
+                return True
+        return False
+
+
+class SecondCall:
+    """Another call of the same client, in the same tunnel: its own session, PPP link and address.
+
+    A client of ours places one call only; this one borrows its tunnel and its plane."""
+
+    def __init__(self, seat: Seat) -> None:
+        self._pair, self._host = seat.pair, seat.host
+        self._call = seat.host._initiator._call
+        self._receive_first = self._call.receive_ppp
+        self._on_l2tp_first = self._call._on_l2tp
+        self._ids: tuple[TunnelId, SessionId] | None = None
+        self._link: PeerLink | None = None
+        self._timer: Handle | None = None
+        self.address: IPv4Address | None = None
+        self.ended = False
+        self._call.receive_ppp = self._receive_ppp  # type: ignore[method-assign]
+        self._call._on_l2tp = self._on_l2tp  # type: ignore[method-assign]
+        assert self._call.ids is not None
+        tunnel, now = self._call.ids[0], self._pair.loop.time()
+        effects = self._on_l2tp(self._call._l2tp.open_session(tunnel, now), now)
+        self._pair.act(self._host, lambda host: host._execute(effects))
+
+    def _on_l2tp(self, effects: list[l2.L2tpEffect], now: float) -> list[c.ClientEffect]:
+        out: list[c.ClientEffect] = []
+        for effect in effects:
+            match effect:
+                case l2.SessionUp():
+                    out += self._on_session_up(effect, now)
+                case l2.SessionDown() if (effect.tunnel, effect.session) == self._ids:
+                    self.ended = True
+                case _:
+                    out += self._on_l2tp_first([effect], now)
+        return out
+
+    def _on_session_up(self, up: l2.SessionUp, now: float) -> list[c.ClientEffect]:
+        settings = self._call._settings
+        self._ids = (up.tunnel, up.session)
+        self._link = PeerLink(settings.ppp, settings.credentials, self._call._entropy)
+        link = LinkSpec(CLIENT, *self._ids, up.peer_tunnel, up.peer_session, up.sequencing)
+        return [c.AddLink(link), *self._on_ppp(self._link.start(now))]
+
+    def _receive_ppp(
+        self, tunnel: TunnelId, session: SessionId, frame: bytes, now: float
+    ) -> list[c.ClientEffect]:
+        if (tunnel, session) != self._ids or self._link is None:
+            return self._receive_first(tunnel, session, frame, now)
+        return self._on_ppp(self._link.receive(frame, now))
+
+    def _on_ppp(self, effects: list[p.PppEffect]) -> list[c.ClientEffect]:
+        assert self._ids is not None
+        out: list[c.ClientEffect] = []
+        for effect in effects:
+            match effect:
+                case p.SendPpp():
+                    out.append(c.SendPpp(CLIENT, *self._ids, effect.frame))
+                case p.NetworkUp():
+                    self.address = effect.local
+                case p.NetworkDown() | p.LinkDown():
+                    self.address = None
+        self._arm()
+        return out
+
+    def _arm(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        deadline = self._link.deadline if self._link is not None else None
+        if deadline is not None:
+            self._timer = self._pair.loop.call_at(deadline.at, self._on_timer)
+
+    def _on_timer(self) -> None:
+        assert self._link is not None
+        effects = self._on_ppp(self._link.expire(self._pair.loop.time()))
+        self._pair.act(self._host, lambda host: host._execute(effects))

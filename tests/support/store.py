@@ -31,8 +31,13 @@ async def found(store: Store, *members: Identity) -> Members:
     epoch = epoch_of(1, *members)
     made = await store.change(None, {}, epoch, records_of(epoch))
     for member in members:
-        await store.restored(member)
+        await said_all(store, member)
     return made
+
+
+async def said_all(store: Store, member: Identity) -> bool:
+    """The member has no leases but those that the store has; are all members that far?"""
+    return await store.restored(member, (await store.renew([])).generation)
 
 
 def request(session: str, user: str = "ada", **fields: Any) -> LeaseRequest:

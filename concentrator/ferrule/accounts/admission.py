@@ -1,9 +1,11 @@
 """The accounts of a gateway behind one face: judge, admit, lease, release, replace.
 
 The order for a session is `prepare` -> `Check.run` (in a thread where `Check.slow`) ->
-`conclude` -> `admit` -> `lease` -> `release`. Everything but `Check.run` is quick and belongs to
-one thread. A peer learns that an account is disabled or expired only after its password was
-right, and for an unknown name the same work is done as for a known one.
+`conclude` -> `admit` -> `lease` -> `release`. Where members share a store, it decides in place of
+`admit` and `lease`, by the `terms` from here, and `adopt` notes what it granted. Everything but
+`Check.run` is quick and belongs to one thread. A peer learns that an account is disabled or
+expired only after its password was right, and for an unknown name the same work is done as for a
+known one.
 """
 
 from __future__ import annotations
@@ -16,9 +18,9 @@ from typing import Final
 
 from ferrule.accounts.lockout import Lockout
 from ferrule.accounts.policy import Access, Egress, resolve
-from ferrule.accounts.pools import Pools, PoolSpec, PoolUse
-from ferrule.accounts.sessions import Limits, SessionKey, Sessions
-from ferrule.accounts.users import USERNAME_MAX, Directory, User, judge
+from ferrule.accounts.pools import AddressRange, Pools, PoolSpec, PoolUse
+from ferrule.accounts.sessions import Limits, SessionKey, Sessions, limit_of
+from ferrule.accounts.users import USERNAME_MAX, Directory, OnLimit, User, judge
 from ferrule.accounts.verifiers import Verifier, is_slow, verify
 from ferrule.core.credentials import Accepted, Denied, Proof, Verdict
 from ferrule.core.reasons import Reason
@@ -62,6 +64,18 @@ class Ending:
 
     key: SessionKey
     reason: Reason
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """On which a user's sessions are let in: see `store.interface.LeaseRequest`. 0: no limit."""
+
+    username: str
+    limit: int
+    on_limit: OnLimit
+    sessions_max: int
+    static_ip: IPv4Address | None
+    ranges: tuple[AddressRange, ...]
 
 
 @dataclass(slots=True)
@@ -188,10 +202,13 @@ class Accounts:
         for stale in decision.replaced:
             self.release(stale)
         if key not in self._live:
-            proved = self._proved.pop((user.username, source), None)
-            accepted = (proved,) if proved is not None else user.verifiers
-            self._live[key] = _Live(user.username, accepted)
+            self._live[key] = _Live(user.username, self._accepted(user, source))
         return decision.replaced
+
+    def _accepted(self, user: User, source: str) -> tuple[Verifier, ...]:
+        """What the user has just proved to know."""
+        proved = self._proved.pop((user.username, source), None)
+        return (proved,) if proved is not None else user.verifiers
 
     def lease(
         self, key: SessionKey, username: str, requested: IPv4Address, now: float
@@ -212,6 +229,58 @@ class Accounts:
         self.sessions.release(key)
         self.pools.release(key)
 
+    # --- where somebody else decides
+
+    def terms(self, username: str) -> Terms | None:
+        """None for a user that is gone."""
+        user = self._directory.lookup(username)
+        if user is None:
+            return None
+        limits = self._settings.limits
+        return Terms(
+            user.username,
+            limit_of(user, limits),
+            user.on_limit,
+            limits.sessions_max,
+            user.static_ip,
+            self.pools.ranges,
+        )
+
+    def adopt(
+        self,
+        key: SessionKey,
+        username: str,
+        source: str,
+        identity: str,
+        address: IPv4Address,
+        since: float = float("inf"),
+        digests: Iterable[bytes] | None = None,
+    ) -> None:
+        """Note a session that was let in with this address: by the store just now, or on another
+        member, as `since` (seconds of the caller's clock) and `digests` say, the latter being what
+        `digests` said there. Whether it may go on says `stale`. May be called twice."""
+        user = self._directory.lookup(username)
+        live = self._live.get(key)
+        if live is None or live.username != username:
+            accepted: tuple[Verifier, ...] = ()
+            if user is not None and digests is None:
+                accepted = self._accepted(user, source)
+            elif user is not None:
+                known = frozenset(digests or ())
+                accepted = tuple(v for v in user.verifiers if known & frozenset(v.digests()))
+            self._live[key] = _Live(username, accepted)
+        self.sessions.adopt(key, username, source, identity, since)
+        self.pools.adopt(key, username, address, since)
+
+    def digests(self, key: SessionKey) -> tuple[bytes, ...]:
+        """By which another member knows what the session was let in with. Secret."""
+        live = self._live.get(key)
+        return tuple(d for v in live.accepted for d in v.digests()) if live is not None else ()
+
+    def forget(self, key: SessionKey) -> None:
+        """The session goes on, but not here. May be called twice."""
+        self.release(key)
+
     def pool_use(self) -> tuple[PoolUse, ...]:
         return self.pools.use()
 
@@ -230,13 +299,17 @@ class Accounts:
 
     def stale(self, wall_now: float) -> tuple[Ending, ...]:
         """Sessions whose user is gone, disabled, expired or has another password by now."""
-        endings = []
-        for key, live in self._live.items():
-            if (reason := self._stale_reason(live, wall_now)) is not None:
-                endings.append(Ending(key, reason))
-        return tuple(endings)
+        return tuple(
+            Ending(key, reason)
+            for key in self._live
+            if (reason := self.stale_reason(key, wall_now)) is not None
+        )
 
-    def _stale_reason(self, live: _Live, wall_now: float) -> Reason | None:
+    def stale_reason(self, key: SessionKey, wall_now: float) -> Reason | None:
+        """Why this session must end, if it must."""
+        live = self._live.get(key)
+        if live is None:
+            return None
         user = self._directory.lookup(live.username)
         if user is None:
             return Reason.USER_REMOVED

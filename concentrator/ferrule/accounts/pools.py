@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections import OrderedDict
-from collections.abc import Hashable, Iterable
+from collections.abc import Hashable, Iterable, Iterator
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network
 from itertools import pairwise
@@ -97,6 +97,7 @@ class Pools:
         "_last_address",
         "_last_user",
         "_pools",
+        "_ranges",
         "_released",
         "_remembered_max",
         "_static",
@@ -118,6 +119,7 @@ class Pools:
         self._last_user: dict[int, str] = {}
         self._static: frozenset[int] = frozenset()
         self._pools: list[_Pool] = []
+        self._ranges: tuple[AddressRange, ...] = ()
         self.gateway_address = ANY_ADDRESS
         self.replace(specs, static)
 
@@ -163,6 +165,22 @@ class Pools:
             self._released[address] = None
             self._released.move_to_end(address)
 
+    def adopt(self, key: LeaseKey, username: str, address: IPv4Address, now: float) -> None:
+        """Somebody else has leased this address to `key`. Whoever had it here has it no more."""
+        held = self._by_key.get(key)
+        if held is not None and held.address == address:
+            return
+        self.release(key)
+        former = self._by_address.get(int(address))
+        if former is not None:
+            self.release(former)
+        self._take(key, username, int(address), now)
+
+    @property
+    def ranges(self) -> tuple[AddressRange, ...]:
+        """What may be leased to anybody, in the order of preference."""
+        return self._ranges
+
     def lease_of(self, key: LeaseKey) -> Lease | None:
         return self._by_key.get(key)
 
@@ -195,6 +213,7 @@ class Pools:
         self._static = frozenset(int(address) for address in static)
         self.gateway_address = gateway_address(specs)
         self._pools = [_build_pool(spec, self._static, self.gateway_address) for spec in specs]
+        self._ranges = tuple(r for pool in self._pools for r in _open_ranges(pool))
         for address in self._by_address:
             self._count(address, +1)
         for address in [a for a in self._released if self._pool_of(a) is None]:
@@ -300,3 +319,12 @@ def _build_pool(spec: PoolSpec, static: frozenset[int], gateway: IPv4Address) ->
             blocked.append((low, high))
     capacity = last - first + 1 - sum(high - low + 1 for low, high in blocked)
     return _Pool(spec, first, last, blocked, first, capacity)
+
+
+def _open_ranges(pool: _Pool) -> Iterator[AddressRange]:
+    """What lies between the blocked intervals."""
+    start = pool.first
+    for low, high in (*pool.blocked, (pool.last + 1, pool.last + 1)):
+        if start < low:
+            yield AddressRange(IPv4Address(start), IPv4Address(low - 1))
+        start = high + 1

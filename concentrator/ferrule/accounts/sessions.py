@@ -2,8 +2,8 @@
 
 A user who comes back after a crash meets his own stale session. He is never turned away for it:
 `replace-oldest` ends the oldest one, `reject-new` ends the one from the same device (same source
-address and same IKE identity) and refuses others. The reference for what the store does later for
-several replicas.
+address and same IKE identity) and refuses others. What several members share is in the store,
+which decides in the same way (`store.leases`); then this is what of it is here.
 """
 
 from __future__ import annotations
@@ -88,7 +88,8 @@ class Sessions:
             return Admitted()
         self.release(key)
         mine = self._by_user.get(user.username, {})
-        surplus = len(mine) + 1 - _limit_of(user, limits) if _limit_of(user, limits) else 0
+        limit = limit_of(user, limits)
+        surplus = len(mine) + 1 - limit if limit else 0
         replaced: tuple[SessionKey, ...] = ()
         if surplus > 0:
             if user.on_limit is OnLimit.REPLACE_OLDEST:
@@ -105,6 +106,16 @@ class Sessions:
         self._by_user.setdefault(user.username, {})[key] = None
         return Admitted(replaced)
 
+    def adopt(
+        self, key: SessionKey, username: str, source: str, identity: str, since: float
+    ) -> None:
+        """Somebody else let it in. It counts, whatever the limits are."""
+        self.release(key)
+        self._by_key[key] = _Session(username, source, identity, since)
+        mine = [*self._by_user.get(username, ()), key]
+        mine.sort(key=lambda one: self._by_key[one].since)
+        self._by_user[username] = dict.fromkeys(mine)
+
     def release(self, key: SessionKey) -> None:
         """The session is over; nothing happens if it was not on."""
         session = self._by_key.pop(key, None)
@@ -116,11 +127,15 @@ class Sessions:
             del self._by_user[session.username]
 
     def _is_of(self, key: SessionKey, source: str, identity: str) -> bool:
+        return self.device(key) == (source, identity)
+
+    def device(self, key: SessionKey) -> tuple[str, str]:
+        """Source address and IKE identity of a session that is on."""
         session = self._by_key[key]
-        return (session.source, session.identity) == (source, identity)
+        return session.source, session.identity
 
 
-def _limit_of(user: User, limits: Limits) -> int:
+def limit_of(user: User, limits: Limits) -> int:
     """0: no limit. A static address can be held once, so its user can be on once."""
     if user.static_ip is not None:
         return 1

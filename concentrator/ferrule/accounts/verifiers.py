@@ -26,6 +26,7 @@ from ferrule.core.reasons import Reason
 from ferrule.core.secret import Secret
 from ferrule.crypto.chap import verify_chap_md5
 from ferrule.crypto.compare import equal
+from ferrule.crypto.hashes import digest
 from ferrule.crypto.mschap import (
     NT_HASH_OCTETS,
     nt_password_hash,
@@ -33,11 +34,13 @@ from ferrule.crypto.mschap import (
     verify_mschapv2,
 )
 from ferrule.crypto.scrypt import DERIVED_OCTETS, derive
+from ferrule.crypto.suites import Hash
 
 SCRYPT_N: Final = 1 << 15  # 32 MiB and some 60 ms for each check
 SCRYPT_R: Final = 8
 SCRYPT_P: Final = 1
 SALT_OCTETS: Final = 16
+DIGEST_OCTETS: Final = 16
 SCRYPT_MEMORY_MAX: Final = 256 << 20  # octets; a verifier must not be a way to stop the gateway
 SCRYPT_WORK_MAX: Final = 1 << 23  # n * r * p
 FORMS: Final = "plain:TEXT, nt:HASH or scrypt:N:R:P:SALT:HASH"
@@ -88,6 +91,18 @@ class Verifier:
         if self.scrypt is not None and other.scrypt is not None:
             return self.scrypt.same(other.scrypt)
         return False
+
+    def digests(self) -> tuple[bytes, ...]:
+        """By which another process knows the password of a session that it takes over: one of
+        each form that is compared above. As secret as the forms themselves."""
+        digests = []
+        if self.nt_hash is not None:
+            digests.append(digest(Hash.SHA2_256, b"nt\0" + self.nt_hash.reveal()))
+        if self.scrypt is not None:
+            form = self.scrypt
+            head = f"scrypt\0{form.n}:{form.r}:{form.p}:".encode()
+            digests.append(digest(Hash.SHA2_256, head + form.salt + form.derived.reveal()))
+        return tuple(one[:DIGEST_OCTETS] for one in digests)
 
 
 def parse_verifier(text: str) -> Verifier:

@@ -1,10 +1,11 @@
-"""`ferrule status`, `ferrule sessions`, `ferrule kick`: ask a running concentrator."""
+"""`ferrule status`, `ferrule sessions`, `ferrule cluster`, `ferrule kick`: ask a running one."""
 
 from __future__ import annotations
 
 import asyncio
 import json
 import sys
+from datetime import UTC, datetime
 from typing import Annotated, Any
 
 import typer
@@ -55,6 +56,45 @@ def sessions(socket: _Socket = DEFAULT_SOCKET, as_json: _Json = False) -> None:
         )
     # Into a pipe nothing is shortened: other programs read it.
     Console(width=None if sys.stdout.isatty() else _PIPE_WIDTH).print(table)
+
+
+def cluster(socket: _Socket = DEFAULT_SOCKET, as_json: _Json = False) -> None:
+    """The replicas that share the sessions, as one of them sees them."""
+    answer = _ask(socket, "GET", "/cluster")
+    if as_json:
+        print(json.dumps(answer))
+        return
+    store = answer["store"]
+    relayed = answer["relayed"]
+    for name, value in (
+        ("member", answer["member"]),
+        ("standing", f"{answer['standing']}" + (f" ({answer['why']})" if answer["why"] else "")),
+        ("epoch", answer["epoch"]),
+        ("store", "answers" if store["up"] else f"away: {store['why']}"),
+        ("shards", f"{answer['shards']} served, {answer['shards_coming']} coming"),
+        ("relay share", f"{answer['relay_share']:.1%} of the ESP packets of the last minute"),
+        ("relayed", _text({name.replace(" ", "/"): n for name, n in relayed.items() if n}) or "0"),
+        ("clients moved", _text(answer["clients"])),
+        ("check-points", answer["checkpoints"]),
+    ):
+        print(f"{name:16} {value}")
+    console = Console(width=None if sys.stdout.isatty() else _PIPE_WIDTH)
+    members = Table(box=None, header_style="bold")
+    for column in ("MEMBER", "RING", "STATE", "SHARDS", "SESSIONS"):
+        members.add_column(column, no_wrap=True)
+    for row in answer["members"]:
+        members.add_row(
+            row["name"], row["address"], row["state"], str(row["shards"]), str(row["sessions"])
+        )
+    console.print(members)
+    if answer["take_overs"]:
+        taken = Table(box=None, header_style="bold")
+        for column in ("TAKEN OVER AT", "SHARDS", "CLIENTS", "SECONDS"):
+            taken.add_column(column, no_wrap=True)
+        for row in answer["take_overs"]:
+            at = datetime.fromtimestamp(row["at"], UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+            taken.add_row(at, str(row["shards"]), str(row["clients"]), f"{row['seconds']:.3f}")
+        console.print(taken)
 
 
 def kick(

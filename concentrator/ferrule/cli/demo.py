@@ -32,6 +32,7 @@ from ferrule.core.secret import Secret
 from ferrule.ike.policy import IkePolicy
 from ferrule.l2tp.policy import L2tpPolicy
 from ferrule.ppp.policy import Credentials, PppPolicy
+from ferrule.runtime.demo_gateway import StageError
 from ferrule.runtime.demo_net import DemoNetError, enter_own_network
 from ferrule.runtime.demo_stage import (
     CLIENT,
@@ -41,7 +42,6 @@ from ferrule.runtime.demo_stage import (
     WEB,
     WEB_PORT,
     Stage,
-    StageError,
 )
 
 _FIRST_OCTETS: Final = 256 * 1024  # of the download that has to come whole
@@ -104,7 +104,7 @@ def _print_failure(console: Console, error: Exception, stage: Stage) -> None:
     if isinstance(error, ClientError):
         summary, remedy = explain(error.trouble.reason)
         console.print(f"  {escape(summary)}\n  {escape(remedy)}", soft_wrap=True)
-    if not isinstance(error, StageError) and (log := stage.log_end()):
+    if not isinstance(error, StageError) and (log := stage.gateway.log_end()):
         console.print(f"[dim]The end of the gateway's log:\n{escape(log)}[/dim]", soft_wrap=True)
 
 
@@ -263,7 +263,7 @@ class _Play:
             "ferrule.cli.main",
             "sessions",
             "--socket",
-            str(self._stage.admin),
+            str(self._stage.gateway.admin),
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.STDOUT,
             env={**os.environ, "COLUMNS": "160", "NO_COLOR": "1"},
@@ -283,7 +283,7 @@ class _Play:
         async with self._waiting("the file is noticed within two seconds …"):
             await alice.ended
             seconds = time.monotonic() - began
-            metrics = await self._stage.metrics()
+            metrics = await self._stage.gateway.metrics()
             ended = metrics.get(f'ferrule_sessions_ended_total{{reason="{Reason.USER_REMOVED}"}}')
             _expect(ended == 1, "the gateway did not count alice's session as ended by us")
             self._tell("alice is off", seconds, info(Reason.USER_REMOVED).summary)
@@ -292,7 +292,7 @@ class _Play:
 
     async def _show_metrics(self) -> None:
         self._title("What Prometheus sees: /metrics, a few of them")
-        metrics = await self._stage.metrics()
+        metrics = await self._stage.gateway.metrics()
         for name in _METRICS:
             if name in metrics:
                 self._console.print(f"   {metrics[name]:>12,.0f}  {escape(name)}", soft_wrap=True)

@@ -7,9 +7,10 @@ from typing import Annotated
 import typer
 
 from ferrule import __version__
-from ferrule.cli.admin import kick, sessions, status
+from ferrule.cli.admin import cluster, kick, sessions, status
 from ferrule.cli.check_config import check_config
 from ferrule.cli.demo import demo
+from ferrule.cli.demo_cluster import demo_cluster
 from ferrule.cli.hash_password import hash_password
 from ferrule.cli.init_tun import init_tun
 from ferrule.cli.probe import probe
@@ -48,10 +49,12 @@ for command in (
     probe,
     status,
     sessions,
+    cluster,
     kick,
     check_config,
     hash_password,
     demo,
+    demo_cluster,
 ):
     app.command()(command)
 

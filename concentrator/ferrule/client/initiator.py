@@ -166,8 +166,8 @@ class Initiator:
             case plane.UnknownSession():
                 detail = f"data for tunnel {punt.tunnel} session {punt.session}"
                 return [c.Dropped(Reason.L2TP_UNKNOWN_SESSION, detail)]
-            case plane.DhcpInform():
-                return []
+            case plane.DhcpInform() | plane.ReservationLow():
+                return []  # for servers
             case _:
                 assert_never(punt)
 
@@ -245,12 +245,12 @@ class Initiator:
 
     # --- IKE
 
-    def _choose_cookie(self) -> Cookie:
+    def _choose_cookie(self, _: Path) -> Cookie:
         while not any(cookie := self._entropy(8)):
             pass
         return Cookie(cookie)
 
-    def _choose_spi(self) -> Spi:
+    def _choose_spi(self, _: IsakmpSaId) -> Spi:
         while True:
             spi = Spi(int.from_bytes(self._entropy(4), "big"))
             if spi >= _LOWEST_SPI and spi not in self._ipsec_sas:

@@ -108,6 +108,11 @@ class LoadClient:
         self._clock = loop.time
         self._shell.attach(self)
 
+    @property
+    def local_host(self) -> str:
+        """Where its datagrams come from."""
+        return self._shell.path.local.host
+
     # --- the shell's engine
 
     @property

@@ -180,7 +180,8 @@ def _build_text(text: str) -> bytes:
     return bytes((len(octets),)) + octets
 
 
-def _read_text(reader: Reader) -> str:
+def read_text(reader: Reader) -> str:
+    """A name behind its length in one octet. Raises Malformed (RING_MALFORMED)."""
     octets = reader.take(reader.u8())
     try:
         text = octets.decode("ascii")
@@ -206,7 +207,7 @@ def _build_identity(identity: Identity) -> bytes:
 
 
 def _read_identity(reader: Reader) -> Identity:
-    return Identity(MemberName(_read_text(reader)), _read_u64(reader))
+    return Identity(MemberName(read_text(reader)), _read_u64(reader))
 
 
 def _build_epoch_id(epoch: EpochId) -> bytes:
@@ -229,7 +230,7 @@ def _build_member(member: Member) -> bytes:
 
 
 def _read_member(reader: Reader) -> Member:
-    identity, host, port = _read_identity(reader), _read_text(reader), reader.u16()
+    identity, host, port = _read_identity(reader), read_text(reader), reader.u16()
     return Member(identity, Address(host, port), _read_flag(reader))
 
 

@@ -1,10 +1,11 @@
 """A client's datagram on its way between two members, inside the ring's envelope.
 
-    hops left, IPv6, NAT-T port (1) | epoch (4) | ingress port (2) | client port (2)
-    | client address (4 or 16) | our address (4 or 16) | the datagram
+    hops left, IPv6, NAT-T port, ingress named (1) | epoch (4) | ingress port (2) | client port (2)
+    | client address (4 or 16) | our address (4 or 16) | [ingress: length (1), name] | the datagram
 
 To the owner goes what a client sent; to the client, through the member that it reached, goes the
 answer: it must leave through the socket that the question entered, or no load balancer knows it.
+That member is the sender; only who passes a datagram on names it.
 `epoch` is the sender's, cut to 32 bits. With two hops a datagram survives one change of owner.
 Nothing in here moves a session: that takes a packet with a good tag that is newer than all before.
 """
@@ -13,8 +14,10 @@ from __future__ import annotations
 
 import ipaddress
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import Final
 
+from ferrule.cluster.members import read_text
 from ferrule.cluster.ring import ENVELOPE_OCTETS
 from ferrule.core.codec import Reader
 from ferrule.core.errors import Malformed, ProtocolError
@@ -24,7 +27,8 @@ from ferrule.core.reasons import Reason
 HOPS_MAX: Final = 2
 _IPV6: Final = 0x10
 _NATT: Final = 0x20
-_KNOWN: Final = 0x03 | _IPV6 | _NATT
+_NAMED: Final = 0x40
+_KNOWN: Final = 0x03 | _IPV6 | _NATT | _NAMED
 _FIXED_OCTETS: Final = 9
 _UDP_OCTETS: Final = 8
 _IP_OCTETS: Final = {False: 20, True: 40}
@@ -32,8 +36,8 @@ _IP_OCTETS: Final = {False: 20, True: 40}
 
 @dataclass(frozen=True, slots=True)
 class Relayed:
-    """`path` is as the ingress saw it: the client, our address and port there, which kind of port.
-    `epoch` is the low 32 bits of its number."""
+    """`path` is as the ingress saw it: the client, our address and port there, which kind of port;
+    `path.via` is "" if the sender is the ingress. `epoch` is the low 32 bits of its number."""
 
     hops_left: int
     epoch: int
@@ -44,18 +48,20 @@ class Relayed:
 def build_relayed(relayed: Relayed) -> bytes:
     """The body of a TO_OWNER or TO_CLIENT message. Raises ValueError for a path that is none."""
     peer, local = relayed.path.peer, relayed.path.local
-    addresses = [ipaddress.ip_address(address.host) for address in (peer, local)]
-    if addresses[0].version != addresses[1].version or not 0 <= relayed.hops_left <= HOPS_MAX:
+    hosts = _packed(peer.host), _packed(local.host)
+    if len(hosts[0]) != len(hosts[1]) or not 0 <= relayed.hops_left <= HOPS_MAX:
         raise ValueError("a path of two families, or too many hops")
-    flags = relayed.hops_left | _IPV6 * (addresses[0].version == 6) | _NATT * relayed.path.natt
+    via = relayed.path.via.encode()
+    flags = relayed.hops_left | _IPV6 * (len(hosts[0]) == 16) | _NATT * relayed.path.natt
+    flags |= _NAMED * bool(via)
     return b"".join(
         (
             bytes((flags,)),
             (relayed.epoch & 0xFFFF_FFFF).to_bytes(4, "big"),
             local.port.to_bytes(2, "big"),
             peer.port.to_bytes(2, "big"),
-            addresses[0].packed,
-            addresses[1].packed,
+            *hosts,
+            bytes((len(via),)) + via if via else b"",
             relayed.datagram,
         )
     )
@@ -70,9 +76,20 @@ def parse_relayed(body: bytes) -> Relayed:
         raise Malformed(Reason.RING_MALFORMED, f"flags {flags:#04x} of a relayed datagram")
     epoch, local_port, peer_port = reader.u32(), reader.u16(), reader.u16()
     octets = 16 if flags & _IPV6 else 4
-    peer, local = (str(ipaddress.ip_address(reader.take(octets))) for _ in range(2))
-    path = Path(Address(peer, peer_port), Address(local, local_port), bool(flags & _NATT))
+    peer, local = _text(reader.take(octets)), _text(reader.take(octets))
+    via = read_text(reader) if flags & _NAMED else ""
+    path = Path(Address(peer, peer_port), Address(local, local_port), bool(flags & _NATT), via)
     return Relayed(hops_left, epoch, path, reader.rest())
+
+
+@lru_cache(maxsize=16_384)
+def _packed(host: str) -> bytes:
+    return ipaddress.ip_address(host).packed
+
+
+@lru_cache(maxsize=16_384)
+def _text(packed: bytes) -> str:
+    return str(ipaddress.ip_address(packed))
 
 
 def pass_on(relayed: Relayed, epoch: int) -> Relayed:

@@ -36,6 +36,8 @@ class BlobKind(StrEnum):
     CHECKPOINT = "checkpoint"
     DIRECTORY = "directory"
     SNAPSHOT = "snapshot"
+    FORWARD = "forward"
+    HAND_OVER = "hand-over"
 
 
 class SealFault(Enum):
@@ -69,15 +71,20 @@ class Sealer:
     def __init__(
         self, gateway: str, keys: Sequence[Secret], entropy: Callable[[int], bytes]
     ) -> None:
+        self._gateway = gateway
+        self._entropy = entropy
+        self.replace(keys)
+
+    def replace(self, keys: Sequence[Secret]) -> None:
+        """Go on with these. Raises ValueError as at birth, and changes nothing then."""
         if not 1 <= len(keys) <= KEYS_MAX:
             raise ValueError(f"one key, or two while they are rotated, not {len(keys)}")
         if any(len(key) < KEY_OCTETS_MIN for key in keys):
             raise ValueError(f"a sealing key has at least {KEY_OCTETS_MIN} octets")
-        self._gateway = gateway
-        self._keys = {key_id(key): key for key in keys}
-        self._entropy = entropy
-        if len(self._keys) != len(keys):
+        named = {key_id(key): key for key in keys}
+        if len(named) != len(keys):
             raise ValueError("the two keys are the same")
+        self._keys = named
 
     def seal(self, plaintext: bytes, context: Context) -> bytes:
         """The blob; OVERHEAD_OCTETS longer than the plaintext."""

@@ -28,18 +28,32 @@ class ShardNames:
         self._shards = shards
         self._entropy = entropy
 
-    def cookie(self) -> Cookie:
-        """A new responder cookie, 8 octets, of one of our shards."""
-        drawn = int.from_bytes(self._entropy(10), "big")
-        label = self._label_of[self._shards[(drawn >> 64) % len(self._shards)]]
+    @property
+    def shards(self) -> tuple[int, ...]:
+        """Those that we own now; names of them only are drawn."""
+        return self._shards
+
+    @shards.setter
+    def shards(self, shards: tuple[int, ...]) -> None:
+        self._shards = shards
+
+    def draw_shard(self) -> int:
+        """One of ours, by chance: the home of a new client. Raises IndexError if we own none."""
+        if not self._shards:
+            raise IndexError("no shard is ours")
+        return self._shards[int.from_bytes(self._entropy(4), "big") % len(self._shards)]
+
+    def cookie(self, shard: int) -> Cookie:
+        """A new responder cookie, 8 octets, of `shard`."""
+        drawn = int.from_bytes(self._entropy(8), "big")
+        label = self._label_of[shard]
         return Cookie(((label << 54) | (drawn & ((1 << 54) - 1))).to_bytes(8, "big"))
 
-    def spi(self, taken: Container[Spi]) -> Spi:
-        """A new inbound SPI of one of our shards that is not in `taken`."""
+    def spi(self, shard: int, taken: Container[Spi]) -> Spi:
+        """A new inbound SPI of `shard` that is not in `taken`."""
+        label = self._label_of[shard]
         while True:
-            drawn = int.from_bytes(self._entropy(5), "big")
-            label = self._label_of[self._shards[(drawn >> _SPI_RANDOM_BITS) % len(self._shards)]]
-            random = drawn & ((1 << _SPI_RANDOM_BITS) - 1)
+            random = int.from_bytes(self._entropy(4), "big") & ((1 << _SPI_RANDOM_BITS) - 1)
             spi = Spi((label << _SPI_RANDOM_BITS) | random)
             if spi >= _LOWEST_SPI and spi not in taken:
                 return spi

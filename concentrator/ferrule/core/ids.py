@@ -26,9 +26,11 @@ class Path(NamedTuple):
     """The way a datagram came, and so the way the answer goes back.
 
     `local` is the address of ours that it reached. `natt` says that it came in on the NAT-T port
-    (4500, or what that is mapped to), where IKE wears four zero octets (RFC 3948 2.2).
+    (4500, or what that is mapped to), where IKE wears four zero octets (RFC 3948 2.2). `via` is
+    the member whose socket that is, "" for our own: the answer leaves where the question entered.
     """
 
     peer: Address
     local: Address
     natt: bool
+    via: str = ""

@@ -153,6 +153,10 @@ class Reason(StrEnum):
     INITIAL_CONTACT = "initial_contact"
     SESSIONS_LIMIT = "sessions_limit"
     STORE_AWAY = "store_away"
+    FENCED = "fenced"
+    NOT_SERVING = "not_serving"
+    SEQUENCE_UNRESERVED = "sequence_unreserved"
+    IMAGE_MALFORMED = "image_malformed"
     INTERNAL_ERROR = "internal_error"
 
 
@@ -711,6 +715,26 @@ REASONS: Final[Mapping[Reason, Info]] = MappingProxyType(
             S.SESSION,
             "the members' shared store is away, or was emptied and is not filled again yet",
             remedy="look after Valkey; sessions that stand go on, new ones are refused only where limits could not be kept",
+        ),
+        Reason.FENCED: Info(
+            S.SESSION,
+            "this member reaches neither the store nor most members, so others may serve its clients",
+            remedy="look after the network between pods and to Valkey; the member serves again as soon as it reaches either",
+        ),
+        Reason.NOT_SERVING: Info(
+            S.SESSION,
+            "the packet is for a member that is not there, or that has yet to take its clients over",
+            remedy="wait a moment: clients repeat themselves, and another member takes over within five seconds",
+        ),
+        Reason.SEQUENCE_UNRESERVED: Info(
+            S.SESSION,
+            "sequence numbers can't be reserved while the store is away, and the last ones are used",
+            remedy="look after Valkey; the client negotiates new keys meanwhile",
+        ),
+        Reason.IMAGE_MALFORMED: Info(
+            S.SESSION,
+            "a client's check-point that does not parse: the client has to connect anew",
+            remedy="members of versions that are too far apart; upgrade one version at a time",
         ),
         Reason.INTERNAL_ERROR: Info(
             S.SESSION,

@@ -6,14 +6,16 @@ the same octets, drops and counters, and hands up the same punts in batches.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Container
 from dataclasses import dataclass, field
 from ipaddress import IPv4Network
-from typing import Protocol, TypeAlias
+from typing import Final, Protocol, TypeAlias
 
 from ferrule.core.ids import ClientId, Path, SessionId, Spi, TunnelId
 from ferrule.core.secret import Secret
 from ferrule.crypto.suites import EspSuite
+
+SEQUENCE_MAX: Final = 0xFFFFFFFF
 
 # --- what the control plane writes ---------------------------------------------------------
 
@@ -31,8 +33,15 @@ class SaSpec:
     life_octets: int  # 0: no limit; LifetimeReached is punted at 80 % of it
     path: Path
     active: bool = False  # True: send on it at once
-    first_sequence: int = 1  # outbound; a take-over starts at its reservation
+    first_sequence: int = 1  # outbound; a take-over starts behind the reservation
+    last_sequence: int = SEQUENCE_MAX  # outbound; reserved up to here, see `Plane.reserve`
     window_top: int = 0  # inbound; everything at or below counts as seen
+    octets_in: int = 0  # so far, for `life_octets`
+    octets_out: int = 0
+    seen: bool = False  # the peer has sent on it: no FirstPacket is punted
+    # Of the client, for one that has no SA here yet; later the plane knows better:
+    peer_port: int = 1701  # of the inner UDP, as the client's last packet had it
+    short_tags: bool = False  # QUIRK(android): SHA2-256 tags of 96 bits
 
 
 @dataclass(slots=True)
@@ -154,6 +163,18 @@ class LifetimeReached:
 
 
 @dataclass(slots=True)
+class ReservationLow:
+    """Half of the sequence numbers reserved last are used: reserve more. Once a reservation.
+    `next_sequence` is the next to be sent, `rate` what was sent a second since `install_sa` or the
+    last `reserve` (less than a second counts as one)."""
+
+    client: ClientId
+    inbound_spi: Spi
+    next_sequence: int
+    rate: float
+
+
+@dataclass(slots=True)
 class UnknownSpi:
     """The first ESP packet of an SPI that has no SA; rate-limited by the plane."""
 
@@ -170,6 +191,7 @@ Punt: TypeAlias = (
     | PeerMoved
     | FirstPacket
     | LifetimeReached
+    | ReservationLow
     | UnknownSpi
 )
 
@@ -204,12 +226,64 @@ class PlaneCounters:
     drops: dict[str, int] = field(default_factory=dict)
 
 
+@dataclass(slots=True)
+class SaState:
+    """What has become of one pair of IPsec SAs. `next_sequence` is the next to be sent; everything
+    up to `window_top` counts as seen."""
+
+    inbound_spi: Spi
+    next_sequence: int
+    window_top: int
+    octets_in: int
+    octets_out: int
+    seen: bool
+    active: bool  # we send on it
+
+
+@dataclass(slots=True)
+class ClientState:
+    """What only the plane knows of a client, for a check-point. Links are those that stand, with
+    the Ns of their next data message (RFC 2661 5.4) and their counters."""
+
+    path: Path
+    peer_port: int
+    short_tags: bool
+    sas: tuple[SaState, ...]
+    links: tuple[tuple[TunnelId, SessionId, int, SessionCounters], ...]
+
+
+class Elsewhere(Protocol):
+    """What other members of the cluster have. The plane asks for what is not in its tables."""
+
+    def may_serve(self) -> bool:
+        """False: we are fenced. Whatever belongs to a client is dropped, and counted as FENCED."""
+
+    def take_esp(self, path: Path, spi: Spi, datagram: bytes) -> bool:
+        """An ESP packet whose SPI we don't have. True: it was relayed to its owner, or kept for
+        a moment because we are about to own it; the plane does nothing more with it."""
+
+    @property
+    def addresses(self) -> Container[bytes]:
+        """The inner addresses (4 octets) that sessions of other members have. Read once: always
+        the same object, which changes as they come and go."""
+
+    def take_ip(self, packet: bytes, destination: bytes, *, from_client: bool) -> bool:
+        """A sound IP packet to an inner address (4 octets) that no session of ours has. True: it
+        was given to the member that has it. `from_client`: a client of ours that may reach others
+        sent it; `receive_relayed_ip` of the other member must be told, which alone knows whether
+        the receiving session may be reached by clients."""
+
+
 class Plane(Protocol):
     """A data plane. Calls from the control plane; none of them raises for unknown ids."""
 
     def install_sa(self, sa: SaSpec) -> None: ...
     def activate_sa(self, inbound_spi: Spi) -> None:
         """Send on this SA from now on."""
+
+    def reserve(self, inbound_spi: Spi, last_sequence: int) -> None:
+        """Numbers up to `last_sequence` may be sent now. Beyond, packets are dropped and counted as
+        SEQUENCE_UNRESERVED. A limit that is not higher than the last one changes nothing."""
 
     def remove_sa(self, inbound_spi: Spi) -> None: ...
     def move_client(self, client: ClientId, path: Path) -> None:
@@ -243,6 +317,15 @@ class Plane(Protocol):
     def session_counters(
         self, client: ClientId, tunnel: TunnelId, session: SessionId
     ) -> SessionCounters | None: ...
+    def client_state(self, client: ClientId) -> ClientState | None:
+        """A copy of what the plane knows; None for a client that has had no SA."""
+
+    def restore_link(
+        self, client: ClientId, tunnel: TunnelId, session: SessionId, ns: int, up: int, down: int
+    ) -> None:
+        """After `add_link` at a take-over: the Ns of the next data message, and the octets that the
+        session has counted up and down so far."""
+
     def counters(self) -> PlaneCounters: ...
 
 

@@ -7,6 +7,8 @@ IPv4 is punted -> sound header -> leased source -> DHCPINFORM is punted -> polic
 rate -> MSS clamp -> the TUN, or another client.
 Down, `transmit_ip`: sound header -> session by destination -> policy -> MTU (ICMP, or fragments)
 -> rate -> MSS clamp -> PPP, L2TP, UDP -> sequence number, seal -> the client's current path.
+In a cluster: an unknown SPI and another member's address go to `Elsewhere`; a fenced member opens
+and seals nothing.
 Each drop is counted under one Reason. Headers are parsed in place: a call into the protocol
 layers costs more than the parse; tests hold them against each other.
 """
@@ -14,9 +16,8 @@ layers costs more than the parse; tests hold them against each other.
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Container
 from dataclasses import dataclass
-from math import inf
 from typing import Final
 
 from ferrule.core.errors import ProtocolError
@@ -25,6 +26,7 @@ from ferrule.core.reasons import Reason
 from ferrule.dataplane import icmp, ipv4
 from ferrule.dataplane.interface import (
     DhcpInform,
+    Elsewhere,
     FirstPacket,
     IkeDatagram,
     L2tpControl,
@@ -34,6 +36,7 @@ from ferrule.dataplane.interface import (
     PppControl,
     Punt,
     PuntSink,
+    ReservationLow,
     UnknownSession,
     UnknownSpi,
 )
@@ -76,7 +79,7 @@ class PythonPlane(Tables):
     """`Plane` in plain Python. `punt`, `transmit` and `deliver` are called synchronously.
 
     `clock` gives monotonic seconds; `transmit` sends a datagram along a path; `deliver` gives an
-    IP packet to the host.
+    IP packet to the host. `elsewhere` is what other members have, None where there are none.
     """
 
     def __init__(
@@ -87,9 +90,13 @@ class PythonPlane(Tables):
         transmit: Callable[[Path, bytes], None],
         deliver: Callable[[bytes], None],
         limits: PuntLimits | None = None,
+        elsewhere: Elsewhere | None = None,
     ) -> None:
         limits = limits or PuntLimits()
         super().__init__(clock, limits.client)
+        self._elsewhere = elsewhere
+        self._may_serve = None if elsewhere is None else elsewhere.may_serve
+        self._others: Container[bytes] = () if elsewhere is None else elsewhere.addresses
         self._punt = punt
         self._transmit = transmit
         self._deliver = deliver
@@ -109,6 +116,13 @@ class PythonPlane(Tables):
     def _drop(self, reason: Reason) -> None:
         drops = self._totals.drops
         drops[reason.value] = drops.get(reason.value, 0) + 1
+
+    def _fenced(self) -> bool:
+        """Others may serve our clients by now; counted."""
+        if self._may_serve is None or self._may_serve():
+            return False
+        self._drop(Reason.FENCED)
+        return True
 
     def _punt_within(self, budget: TokenBucket, punt: Punt) -> None:
         if budget.take(1, self._clock()):
@@ -153,9 +167,10 @@ class PythonPlane(Tables):
         (spi,) = _FOUR_OCTETS.unpack_from(data)
         sa = self._sas.get(spi)
         if sa is None:
-            self._drop(Reason.UNKNOWN_SPI)
-            if self._unknown_spis.take(1, self._clock()):
-                self._punt(UnknownSpi(path, Spi(spi)))
+            self._on_unknown_spi(path, Spi(spi), data)
+            return
+        if self._may_serve is not None and not self._may_serve():
+            self._drop(Reason.FENCED)
             return
         window = sa.opener.window
         top = window.top
@@ -176,6 +191,13 @@ class PythonPlane(Tables):
             self._on_soft_limit(sa)
         self._receive_udp(client, payload)
 
+    def _on_unknown_spi(self, path: Path, spi: Spi, data: bytes) -> None:
+        if self._elsewhere is not None and self._elsewhere.take_esp(path, spi, data):
+            return
+        self._drop(Reason.UNKNOWN_SPI)
+        if self._unknown_spis.take(1, self._clock()):
+            self._punt(UnknownSpi(path, spi))
+
     def _on_fresh(self, sa: Sa) -> None:
         client = sa.client
         sa.fresh = not sa.opener.settled
@@ -191,7 +213,7 @@ class PythonPlane(Tables):
         self._punt(FirstPacket(client.id, sa.spec.inbound_spi))
 
     def _on_soft_limit(self, sa: Sa) -> None:
-        sa.soft_octets = sa.soft_sequence = inf
+        sa.on_soft_limit()
         self._punt(LifetimeReached(sa.client.id, sa.spec.inbound_spi))
 
     # --- up: UDP, L2TP, PPP
@@ -291,7 +313,7 @@ class PythonPlane(Tables):
             punt = DhcpInform(link.client.id, link.tunnel, link.session, packet)
             self._punt_within(link.client.punts, punt)
             return
-        other = None
+        other, away = None, False
         policy = session.policy
         destination = packet[16:20]
         if not spec.default:
@@ -299,9 +321,12 @@ class PythonPlane(Tables):
                 self._drop(Reason.DESTINATION_DENIED)
                 return
             other = self._by_address.get(destination)
-            if other is not None and not (
-                policy.client_to_client and other.policy.client_to_client
-            ):
+            if other is not None:
+                isolated = not (policy.client_to_client and other.policy.client_to_client)
+            else:
+                away = destination in self._others
+                isolated = away and not policy.client_to_client
+            if isolated:
                 self._drop(Reason.CLIENT_ISOLATION)
                 return
         octets = len(packet)
@@ -316,11 +341,49 @@ class PythonPlane(Tables):
         counters.packets_up += 1
         counters.octets_up += octets
         counters.last_data = now
-        if other is None:
-            self._deliver(packet)
-        else:
-            # Not through the kernel: it would forward from the TUN to the TUN without our check.
+        # Not through the kernel: it would forward from the TUN to the TUN without our check.
+        if other is not None:
             self._send_to(other, packet, now)
+        elif away:
+            self._give_away(packet)
+        else:
+            self._deliver(packet)
+
+    # --- to and from other members
+
+    def _give_away(self, packet: bytes) -> None:
+        """From a client that may reach other clients, to one that another member has."""
+        taken = self._elsewhere is not None and self._elsewhere.take_ip(
+            packet, packet[16:20], from_client=True
+        )
+        if not taken:
+            self._drop(Reason.NOT_SERVING)
+
+    def _on_unknown_address(self, packet: bytes) -> None:
+        """From the host, to an address that no session of ours has."""
+        if self._elsewhere is not None:
+            # The kernel sends back what a client sent to an address of a pool.
+            sender = self._by_address.get(packet[12:16])
+            if sender is not None and not sender.policy.client_to_client:
+                self._drop(Reason.CLIENT_ISOLATION)
+                return
+            if self._elsewhere.take_ip(packet, packet[16:20], from_client=sender is not None):
+                return
+        self._drop(Reason.NO_SESSION_FOR_ADDRESS)
+
+    def receive_relayed_ip(self, packet: bytes, *, from_client: bool) -> None:
+        """What another member's `take_ip` gave us. It goes to a session of ours or nowhere."""
+        checked = ipv4.sound(packet)
+        if checked is None:
+            self._drop(Reason.IP_MALFORMED)
+            return
+        session = self._by_address.get(checked[16:20])
+        if session is None:
+            self._drop(Reason.NO_SESSION_FOR_ADDRESS)
+        elif from_client and not session.policy.client_to_client:
+            self._drop(Reason.CLIENT_ISOLATION)
+        else:
+            self._send_to(session, checked, self._clock())
 
     # --- down
 
@@ -332,7 +395,7 @@ class PythonPlane(Tables):
             return
         session = self._by_address.get(checked[16:20], self._default)
         if session is None:
-            self._drop(Reason.NO_SESSION_FOR_ADDRESS)
+            self._on_unknown_address(checked)
             return
         self._send_to(session, checked, self._clock())
 
@@ -344,6 +407,8 @@ class PythonPlane(Tables):
             return
         octets = len(packet)
         if octets > spec.mtu and not ipv4.may_fragment(packet):
+            if self._fenced():
+                return
             self._drop(Reason.PACKET_TOO_BIG)
             error = icmp.fragmentation_needed(packet, spec.mtu)
             if error is not None:
@@ -372,7 +437,9 @@ class PythonPlane(Tables):
     def _deliver_or_send(self, error: bytes, now: float) -> None:
         """An ICMP error of ours, to the host or to the client that sent the packet."""
         session = self._by_address.get(error[16:20])
-        if session is None or session.spec.default:
+        if session is None and error[16:20] in self._others:
+            self._give_away(error)
+        elif session is None or session.spec.default:
             self._deliver(error)
         elif self._send_packet(session, error):
             session.link.counters.last_data = now
@@ -388,6 +455,9 @@ class PythonPlane(Tables):
 
     def _seal(self, client: Client, message: bytes) -> bool:
         """An L2TP message into UDP, ESP and onto the client's path. False: dropped, counted."""
+        if self._may_serve is not None and not self._may_serve():
+            self._drop(Reason.FENCED)
+            return False
         sa = client.outbound
         if sa is None:
             self._drop(Reason.NO_IPSEC_SA)
@@ -399,13 +469,23 @@ class PythonPlane(Tables):
             )
         except ProtocolError as error:
             self._drop(error.reason)
+            self._on_mark(sa)  # nothing may have been reserved yet
             return False
         sa.octets_out += octets
-        if sa.octets_out > sa.soft_octets or sa.sealer.sequence > sa.soft_sequence:
-            self._on_soft_limit(sa)
+        if sa.octets_out > sa.soft_octets or sa.sealer.sequence > sa.mark:
+            self._on_mark(sa)
         self._totals.esp_out += 1
         self._send(client.path, packet)
         return True
+
+    def _on_mark(self, sa: Sa) -> None:
+        """What was sent on `sa` is more than what somebody wants to be told of, perhaps."""
+        sequence = sa.sealer.sequence
+        if sequence > sa.low_sequence:
+            rate = sa.on_low(self._clock())
+            self._punt(ReservationLow(sa.client.id, sa.spec.inbound_spi, sequence, rate))
+        if sa.octets_out > sa.soft_octets or sequence > sa.soft_sequence:
+            self._on_soft_limit(sa)
 
     def _send(self, path: Path, datagram: bytes) -> None:
         totals = self._totals
@@ -416,11 +496,13 @@ class PythonPlane(Tables):
     # --- down: what the control plane sends
 
     def send_ike(self, path: Path, message: bytes) -> None:
+        if self._fenced():
+            return
         self._send(path, NON_ESP_MARKER + message if path.natt else message)
 
     def send_keepalive(self, client: ClientId) -> None:
         row = self._clients.get(client)
-        if row is not None:
+        if row is not None and not self._fenced():
             self._send(row.path, KEEPALIVE)
 
     def send_l2tp(self, client: ClientId, message: bytes) -> None:

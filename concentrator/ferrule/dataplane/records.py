@@ -8,7 +8,7 @@ from math import inf
 from ferrule.core.ids import ClientId, Path, SessionId, TunnelId
 from ferrule.dataplane.interface import LinkSpec, SaSpec, SessionCounters, SessionSpec
 from ferrule.dataplane.policy import CompiledPolicy, TokenBucket
-from ferrule.esp.packet import EspOpener, EspSealer
+from ferrule.esp.packet import LAST_SEQUENCE, EspOpener, EspSealer
 from ferrule.l2tp.header import build_data
 from ferrule.ppp.frame import Protocol, frame_header
 
@@ -34,7 +34,8 @@ class Client:
 
 @dataclass(slots=True, eq=False)
 class Sa:
-    """One pair of IPsec SAs; octets are those of the ESP payload."""
+    """One pair of IPsec SAs; octets are those of the ESP payload. `mark` is the lower of
+    `soft_sequence` and `low_sequence`, the one that the packet path looks at."""
 
     client: Client
     spec: SaSpec
@@ -42,11 +43,33 @@ class Sa:
     sealer: EspSealer
     soft_octets: float = inf
     soft_sequence: float = SOFT_SEQUENCE
+    low_sequence: float = inf  # once the next is beyond it, more must be reserved
+    mark: float = SOFT_SEQUENCE
+    reserved_from: int = 1
+    reserved_at: float = 0.0
     octets_in: int = 0
     octets_out: int = 0
     fresh: bool = True  # the first packet, or the length of the peer's tags, is still awaited
     seen: bool = False
     was_active: bool = False
+
+    def on_reserved(self, now: float) -> None:
+        """The sealer's limit is new: watch for the half of what may be sent."""
+        start, last = self.sealer.sequence, self.sealer.last_sequence
+        self.reserved_from, self.reserved_at = start, now
+        self.low_sequence = inf if last >= LAST_SEQUENCE else (start + last) // 2
+        self.mark = min(self.soft_sequence, self.low_sequence)
+
+    def on_low(self, now: float) -> float:
+        """Stop watching. What was sent a second since `on_reserved`; less than one second counts
+        as one."""
+        self.low_sequence, self.mark = inf, self.soft_sequence
+        return (self.sealer.sequence - self.reserved_from) / max(now - self.reserved_at, 1.0)
+
+    def on_soft_limit(self) -> None:
+        """A rekey is asked for: stop watching."""
+        self.soft_octets = self.soft_sequence = inf
+        self.mark = self.low_sequence
 
 
 @dataclass(slots=True, eq=False)

@@ -102,9 +102,10 @@ class _GcmSealer:
 
 
 class EspSealer:
-    """The outbound side of a pair of IPsec SAs. `sequence` is the next number to use."""
+    """The outbound side of a pair of IPsec SAs. `sequence` is the next number to use,
+    `last_sequence` the last that may be."""
 
-    __slots__ = ("_seal", "_sealer", "sequence", "spi", "suite")
+    __slots__ = ("_seal", "_sealer", "last_sequence", "sequence", "spi", "suite")
 
     def __init__(
         self,
@@ -113,12 +114,14 @@ class EspSealer:
         spi: Spi,
         *,
         first_sequence: int = 1,
+        last_sequence: int = LAST_SEQUENCE,
         next_header: int = UDP,
     ) -> None:
         """Raises ValueError if `key` is not `suite.keymat_octets` long."""
         self.suite = suite
         self.spi = spi
         self.sequence = first_sequence
+        self.last_sequence = min(last_sequence, LAST_SEQUENCE)
         self._sealer: _CbcSealer | _GcmSealer
         if suite.integrity is None:
             self._sealer = _GcmSealer(suite, key, next_header)
@@ -136,15 +139,26 @@ class EspSealer:
         if has_short_tags(self.suite):
             self._sealer.icv = SHORT_TAG_OCTETS if short else icv_octets(self.suite)
 
+    def reserve(self, last_sequence: int) -> bool:
+        """Numbers up to `last_sequence` may be used. False: they might be already."""
+        last_sequence = min(last_sequence, LAST_SEQUENCE)
+        if last_sequence <= self.last_sequence:
+            return False
+        self.last_sequence = last_sequence
+        return True
+
     def seal(self, payload: bytes) -> bytes:
         """The ESP packet, from the SPI to the tag.
 
-        Raises ProtocolError(SEQUENCE_EXHAUSTED) once 2^32 - 1 packets are sealed: a sequence
-        number never comes twice under one key (RFC 4303 3.3.3).
+        A sequence number never comes twice under one key (RFC 4303 3.3.3). Raises ProtocolError:
+        SEQUENCE_EXHAUSTED behind number 2^32 - 1, SEQUENCE_UNRESERVED behind `last_sequence`.
         """
         sequence = self.sequence
-        if sequence > LAST_SEQUENCE:
-            raise ProtocolError(Reason.SEQUENCE_EXHAUSTED)
+        if sequence > self.last_sequence:
+            exhausted = sequence > LAST_SEQUENCE
+            raise ProtocolError(
+                Reason.SEQUENCE_EXHAUSTED if exhausted else Reason.SEQUENCE_UNRESERVED
+            )
         self.sequence = sequence + 1
         return self._seal(_HEADER.pack(self.spi, sequence), sequence, payload)
 

@@ -1,33 +1,64 @@
 """One call: an L2TP session and the PPP link in it, from ICCN to its end.
 
-Turns PPP effects into gateway effects, and puts PPP's questions to the accounts. Holds the facts
-of the session that its canonical log line is made of.
+Turns PPP effects into gateway effects. Who the peer is, it asks the accounts; whether he may come
+in and with which address, whoever keeps the limits of all members: PPP says yes to the peer only
+after that. Holds the facts of the session that its canonical log line is made of.
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from ipaddress import IPv4Address
-from typing import assert_never
+from typing import Final, assert_never
 
 from ferrule.accounts.admission import Check
 from ferrule.core.credentials import Accepted, Denied, Verdict
 from ferrule.core.deadlines import Deadline, Deadlines
 from ferrule.core.reasons import Reason
+from ferrule.core.secret import Secret
 from ferrule.dataplane.interface import Policy, SessionSpec
 from ferrule.gateway import effects as g
+from ferrule.gateway.image import CallImage, PlaceImage, StageImage
 from ferrule.gateway.settings import SessionKey, Site
 from ferrule.ppp import effects as p
 from ferrule.ppp.link import Link
 
+# Told to the peer in IPCP: his password was right, and he is let in, but gets no address.
+_NO_ADDRESS: Final = frozenset({Reason.POOL_EXHAUSTED, Reason.STATIC_ADDRESS_TAKEN})
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """What a session has been granted: a place among its user's sessions, and an address.
+
+    `source` is where the peer was when he asked, `since` is when that was."""
+
+    username: str
+    source: str
+    since: float
+    address: IPv4Address
+
+
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """A question of admission that is open: PPP waits for the verdict."""
+
+    ask: int
+    verdict: Accepted
+    source: str
+    since: float
+
 
 class Call:
-    """State of one call. `ended` is set once, with the reason, when PPP is over."""
+    """State of one call. `ended` is set once, with the reason, when PPP is over; `place` is what
+    it was granted, for as long as it lives."""
 
     __slots__ = (
-        "_admitted",
+        "_asked",
         "_auth_failure",
         "_checks",
         "_link",
+        "_no_address",
         "_site",
         "_timers",
         "bound",
@@ -35,6 +66,7 @@ class Call:
         "facts",
         "inner_mtu",
         "key",
+        "place",
         "policy",
     )
 
@@ -49,7 +81,9 @@ class Call:
         self._link = Link(site.settings.ppp, site.entropy)
         self._timers = Deadlines()
         self._checks: dict[int, Check] = {}
-        self._admitted = False
+        self.place: Place | None = None
+        self._asked: _Asked | None = None
+        self._no_address = Reason.USER_REMOVED  # why there is none, while `place` is none
         self._auth_failure: tuple[Reason, str] | None = None
 
     # --- verbs
@@ -77,6 +111,8 @@ class Call:
                 return self._conclude(reply.ask, check, reply.verdict, now)
             case g.Activity():
                 return self._on_activity(reply, now)
+            case g.AdmissionDone():
+                return self._on_admission(reply, now)
             case _:
                 assert_never(reply)
 
@@ -131,7 +167,8 @@ class Call:
         if self.bound:
             effects.append(g.UnbindSession(*self.key))
         effects.append(g.RemoveLink(*self.key))
-        self._site.accounts.release(self.key)
+        if self.place is not None or self._asked is not None:
+            effects.append(g.ReleaseLease(*self.key))
         return effects
 
     def _end(self, reason: Reason, detail: str) -> None:
@@ -195,69 +232,61 @@ class Call:
     def _conclude(
         self, ask: int, check: Check, verdict: Verdict, now: float
     ) -> list[g.GatewayEffect]:
-        site = self._site
-        verdict = site.accounts.conclude(check, verdict, now)
-        if isinstance(verdict, Accepted) and not self._admitted:
-            self._replace_former(verdict.username)
-            admission = site.accounts.admit(
-                self.key, verdict.username, check.source, now, self.facts.identity
+        verdict = self._site.accounts.conclude(check, verdict, now)
+        if isinstance(verdict, Denied):
+            return self._verified(ask, verdict, now)
+        place = self.place
+        if place is not None and place.username != verdict.username:
+            # LCP began again, and somebody else logged in: that is another session.
+            self._no_address = Reason.USER_REMOVED
+            return self._verified(ask, verdict, now)
+        since = now if place is None else place.since
+        self._asked = _Asked(ask, verdict, check.source, since)
+        return [
+            g.AskAdmission(
+                *self.key, ask, verdict.username, check.source, self.facts.identity, since
             )
-            if isinstance(admission, Denied):
-                verdict = admission
-            else:
-                self._admitted = True
-                self.facts.username = verdict.username
-                site.to_end += [
-                    (stale, Reason.REPLACED_SESSION)
-                    for stale in admission
-                    if isinstance(stale, SessionKey)
-                ]
-        return self._verified(ask, verdict, now)
+        ]
 
-    def _replace_former(self, username: str) -> None:
-        """End what the user has in another tunnel of this very host.
-
-        Its machine lost its memory and did not say INITIAL-CONTACT (strongSwan's default). The
-        host lives, so neither dead peer detection nor Hello would ever find the old tunnel dead.
-        """
-        site = self._site
-        for former in site.accounts.sessions.of_user(username):
-            if not isinstance(former, SessionKey) or former.client != self.key.client:
-                continue
-            if former.tunnel != self.key.tunnel:
-                site.accounts.release(former)  # its address is free at once
-                site.to_end.append((former, Reason.REPLACED_SESSION))
+    def _on_admission(self, reply: g.AdmissionDone, now: float) -> list[g.GatewayEffect]:
+        asked = self._asked
+        if asked is None or asked.ask != reply.ask or self.ended is not None:
+            return []
+        self._asked = None
+        outcome = reply.outcome
+        username = asked.verdict.username
+        if isinstance(outcome, IPv4Address):
+            self.place = Place(username, asked.source, asked.since, outcome)
+        elif outcome in _NO_ADDRESS:
+            self.place, self._no_address = None, outcome
+        else:
+            self.place = None
+            return self._verified(asked.ask, Denied(outcome), now)
+        self.facts.username = username
+        return self._verified(asked.ask, asked.verdict, now)
 
     def _verified(self, ask: int, verdict: Verdict, now: float) -> list[g.GatewayEffect]:
         return self._translate(self._link.answer(p.Verified(ask, verdict), now), now)
 
     def _on_ask_address(self, question: p.AskAddress, now: float) -> list[g.GatewayEffect]:
-        site = self._site
-        lease = site.accounts.lease(self.key, question.username, question.requested, now)
+        site, place = self._site, self.place
         answer: p.PppAnswer
-        if isinstance(lease, IPv4Address):
+        if place is not None and place.username == question.username:
             settings = site.settings
             answer = p.Addresses(
-                question.ask, site.accounts.gateway_address, lease, settings.dns, settings.wins
+                question.ask,
+                site.accounts.gateway_address,
+                place.address,
+                settings.dns,
+                settings.wins,
             )
         else:
-            answer = p.NoAddress(question.ask, lease)
+            answer = p.NoAddress(question.ask, self._no_address)
         return self._translate(self._link.answer(answer, now), now)
 
     def _on_network_up(self, up: p.NetworkUp, now: float) -> list[g.GatewayEffect]:
         settings, facts = self._site.settings, self.facts
-        self.bound = True
-        self.policy = self._resolve_policy()
-        spec = SessionSpec(
-            *self.key,
-            address=up.peer.packed,
-            mtu=min(self.inner_mtu, up.mru),
-            policy=self.policy,
-            compress_protocol=up.compress_protocol,
-            compress_address=up.compress_address,
-            clamp_mss=settings.clamp_mss,
-        )
-        effects: list[g.GatewayEffect] = [g.BindSession(spec)]
+        effects: list[g.GatewayEffect] = [self._bind(up)]
         if facts.up_at is not None:  # IPCP was renegotiated
             facts.address = up.peer
             return effects
@@ -274,6 +303,83 @@ class Call:
             g.StageDone("total", now - facts.started),
             g.SessionUp(facts),
         ]
+
+    def _bind(self, up: p.NetworkUp) -> g.BindSession:
+        self.bound = True
+        self.policy = self._resolve_policy()
+        spec = SessionSpec(
+            *self.key,
+            address=up.peer.packed,
+            mtu=min(self.inner_mtu, up.mru),
+            policy=self.policy,
+            compress_protocol=up.compress_protocol,
+            compress_address=up.compress_address,
+            clamp_mss=self._site.settings.clamp_mss,
+        )
+        return g.BindSession(spec)
+
+    # --- to another process and back
+
+    def export(self, ns: int, octets_up: int, octets_down: int) -> CallImage:
+        """`ns` and the octets are the plane's. An open question is left behind: without an open
+        IPCP, PPP begins anew, and asks it again."""
+        offset, facts, place = self._site.wall_offset, self.facts, self.place
+        digests = self._site.accounts.digests(self.key)
+        return CallImage(
+            tunnel=self.key.tunnel,
+            session=self.key.session,
+            inner_mtu=self.inner_mtu,
+            username=facts.username,
+            auth_method=facts.auth_method,
+            phase2_suite=facts.phase2_suite,
+            client_name=facts.client_name,
+            started=facts.started + offset,
+            up_at=None if facts.up_at is None else facts.up_at + offset,
+            address=facts.address,
+            place=None
+            if place is None
+            else PlaceImage(
+                place.username,
+                place.source,
+                place.since + offset,
+                place.address,
+                tuple(Secret(digest) for digest in digests),
+            ),
+            link=self._link.export(offset) if self.bound else None,
+            ns=ns,
+            octets_up=octets_up,
+            octets_down=octets_down,
+            stages=tuple(StageImage(*stage) for stage in facts.stages.items()),
+        )
+
+    def restore(self, image: CallImage, now: float) -> list[g.GatewayEffect]:
+        """Go on where another process stood. The accounts are told, and not asked: who has a place
+        keeps it, and `Accounts.stale` says who must go."""
+        offset, facts, place = self._site.wall_offset, self.facts, image.place
+        facts.username, facts.auth_method = image.username, image.auth_method
+        facts.address = image.address
+        facts.up_at = None if image.up_at is None else image.up_at - offset
+        if place is not None:
+            since = place.since - offset
+            self.place = Place(place.username, place.source, since, place.address)
+            self._site.accounts.adopt(
+                self.key,
+                place.username,
+                place.source,
+                facts.identity,
+                place.address,
+                since,
+                [digest.reveal() for digest in place.digests],
+            )
+        settings = self._site.settings
+        if facts.up_at is not None:
+            if settings.session_timeout:
+                self._timers.set("session_timeout", facts.up_at + settings.session_timeout)
+            self._set_valid_until()
+        if image.link is None or place is None:
+            return self.start(now)
+        self._timers.set("activity", now + settings.activity_seconds)
+        return [self._bind(self._link.restore(image.link, offset, now))]
 
     # --- life signs and policy
 

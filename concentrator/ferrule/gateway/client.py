@@ -12,8 +12,9 @@ from typing import assert_never
 from ferrule.core.deadlines import Deadline
 from ferrule.core.ids import ClientId, IsakmpSaId, Path, SessionId, Spi, TunnelId
 from ferrule.core.reasons import Reason
+from ferrule.core.secret import Secret
 from ferrule.crypto.suites import EspSuite
-from ferrule.dataplane.interface import LinkSpec
+from ferrule.dataplane.interface import ClientState, LinkSpec
 from ferrule.esp.overhead import (
     L2TP_DATA_HEADER_OCTETS,
     L2TP_SEQUENCED_HEADER_OCTETS,
@@ -21,9 +22,13 @@ from ferrule.esp.overhead import (
 )
 from ferrule.gateway import effects as g
 from ferrule.gateway.call import Call
+from ferrule.gateway.image import CallImage, ClientImage, PairImage, StageImage
 from ferrule.gateway.settings import SessionKey, Site
+from ferrule.ike.image import IkeImage
 from ferrule.l2tp import effects as l2
-from ferrule.l2tp.endpoint import L2tpEndpoint
+from ferrule.l2tp.endpoint import L2tpEndpoint, SessionView
+
+L2TP_PORT = 1701
 
 
 @dataclass(slots=True)
@@ -38,12 +43,38 @@ class Origin:
     stages: dict[str, float] = field(default_factory=dict)
 
 
+@dataclass(slots=True, eq=False)
+class Pair:
+    """A pair of IPsec SAs, with what the plane was given and what it last said of it.
+
+    Sequence numbers up to `reserved` may be sent once that is written down; whoever takes the
+    client over begins behind it."""
+
+    suite: EspSuite
+    inbound_key: Secret
+    outbound_key: Secret
+    life_octets: int
+    reserved: int
+    window_top: int = 0
+    octets_in: int = 0
+    octets_out: int = 0
+    seen: bool = False
+    sending: bool = False
+
+
 class Client:
-    """State of one remote host. Removed by the gateway once `empty`."""
+    """State of one remote host. Removed by the gateway once `empty`.
+
+    `uid` names it as long as it lives, on whichever member of a cluster; `shard` is its home: who
+    owns the one has the other, and all its inbound SPIs are of it.
+    """
 
     __slots__ = (
         "_client_name",
         "_l2tp",
+        "_links",
+        "_peer_port",
+        "_short_tags",
         "_site",
         "_tunnel_seconds",
         "_tunnels_with_calls",
@@ -57,15 +88,19 @@ class Client:
         "origin",
         "path",
         "phase2_suite",
+        "shard",
+        "uid",
     )
 
-    def __init__(self, client: ClientId, site: Site, origin: Origin) -> None:
+    def __init__(self, client: ClientId, site: Site, origin: Origin, uid: str, shard: int) -> None:
         self.id = client
+        self.uid = uid
+        self.shard = shard
         self.path = origin.path
         self.identity = origin.identity
         self.origin = origin
         self.isakmp_sas: set[IsakmpSaId] = set()
-        self.ipsec_sas: dict[Spi, EspSuite] = {}  # by inbound SPI, the newest last
+        self.ipsec_sas: dict[Spi, Pair] = {}  # by inbound SPI, the newest last
         self.phase2_suite = ""
         self.calls: dict[tuple[TunnelId, SessionId], Call] = {}
         self.closing_at: float | None = None  # when the goodbye ends in Deletes
@@ -75,6 +110,10 @@ class Client:
         self._client_name = ""
         self._tunnel_seconds = 0.0
         self._tunnels_with_calls: set[TunnelId] = set()
+        # What the plane last said: the inner UDP port, and of each link Ns, octets up and down.
+        self._peer_port = L2TP_PORT
+        self._short_tags = False
+        self._links: dict[tuple[TunnelId, SessionId], tuple[int, int, int]] = {}
 
     @property
     def empty(self) -> bool:
@@ -156,6 +195,84 @@ class Client:
     def refresh_policy(self) -> list[g.GatewayEffect]:
         return [e for call in self.calls.values() for e in call.refresh_policy()]
 
+    # --- to another process and back
+
+    def note(self, state: ClientState) -> None:
+        """What the plane says of it now."""
+        self._peer_port, self._short_tags = state.peer_port, state.short_tags
+        for sa in state.sas:
+            pair = self.ipsec_sas.get(sa.inbound_spi)
+            if pair is not None:
+                pair.window_top, pair.seen, pair.sending = sa.window_top, sa.seen, sa.active
+                pair.octets_in, pair.octets_out = sa.octets_in, sa.octets_out
+        self._links = {
+            (tunnel, session): (ns, counters.octets_up, counters.octets_down)
+            for tunnel, session, ns, counters in state.links
+        }
+
+    def export(self, ike: IkeImage, now: float) -> ClientImage:
+        """With what `note` was told last."""
+        offset, origin = self._site.wall_offset, self.origin
+        return ClientImage(
+            uid=self.uid,
+            shard=self.shard,
+            taken=now + offset,
+            path=self.path,
+            phase1_suite=origin.suite,
+            phase2_suite=self.phase2_suite,
+            vendor_ids=origin.vendor_ids,
+            started=origin.started + offset,
+            client_name=self._client_name,
+            closing_at=None if self.closing_at is None else self.closing_at + offset,
+            peer_port=self._peer_port,
+            short_tags=self._short_tags,
+            ike=ike,
+            pairs=tuple(_pair_image(spi, pair) for spi, pair in self.ipsec_sas.items()),
+            tunnels=self._l2tp.export(offset, now),
+            tunnels_with_calls=tuple(sorted(self._tunnels_with_calls)),
+            calls=tuple(
+                call.export(*self._links.get(ids, (0, 0, 0))) for ids, call in self.calls.items()
+            ),
+            stages=tuple(StageImage(*stage) for stage in origin.stages.items()),
+        )
+
+    def restore(self, image: ClientImage, now: float) -> list[g.GatewayEffect]:
+        """Go on where another process stood. Its SAs are with the plane already."""
+        offset = self._site.wall_offset
+        self.phase2_suite, self._client_name = image.phase2_suite, image.client_name
+        self.closing_at = None if image.closing_at is None else image.closing_at - offset
+        self._peer_port, self._short_tags = image.peer_port, image.short_tags
+        self._tunnels_with_calls = {TunnelId(tunnel) for tunnel in image.tunnels_with_calls}
+        repeats = self._translate(self._l2tp.restore(image.tunnels, offset, now), now)
+        standing = {
+            (view.tunnel, view.session): view for view in self._l2tp.sessions() if view.established
+        }
+        effects: list[g.GatewayEffect] = []
+        for one in image.calls:
+            view = standing.pop((one.tunnel, one.session), None)
+            if view is not None:
+                effects += self._restore_call(one, view, now)
+        return effects + repeats
+
+    def _restore_call(
+        self, image: CallImage, view: SessionView, now: float
+    ) -> list[g.GatewayEffect]:
+        call = self._add_call(
+            (view.tunnel, view.session),
+            image.inner_mtu,
+            phase2_suite=image.phase2_suite,
+            client_name=image.client_name,
+            started=image.started - self._site.wall_offset,
+            stages={stage.name: stage.seconds for stage in image.stages},
+        )
+        self._links[view.tunnel, view.session] = (image.ns, image.octets_up, image.octets_down)
+        link = LinkSpec(*call.key, view.peer_tunnel, view.peer_session, view.sequencing)
+        return [
+            g.AddLink(link),
+            g.RestoreLink(*call.key, image.ns, image.octets_up, image.octets_down),
+            *self._after(call, call.restore(image, now), now),
+        ]
+
     # --- L2TP's effects
 
     def _translate(self, effects: list[l2.L2tpEffect], now: float) -> list[g.GatewayEffect]:
@@ -201,43 +318,57 @@ class Client:
 
     def _on_session_up(self, up: l2.SessionUp, now: float) -> list[g.GatewayEffect]:
         site, origin = self._site, self.origin
-        key = SessionKey(self.id, up.tunnel, up.session)
         self._tunnels_with_calls.add(up.tunnel)
         if 0 < site.settings.sessions_max <= site.calls:
             failed = g.SetupFailed(self.path, Reason.SESSIONS_LIMIT, "", identity=self.identity)
             closing = self._l2tp.close_session(up.tunnel, up.session, Reason.SESSIONS_LIMIT, now)
             return [failed, *self._translate(closing, now)]
         seconds = self._tunnel_seconds + up.seconds
+        call = self._add_call(
+            (up.tunnel, up.session),
+            self._inner_mtu(up.sequencing),
+            phase2_suite=self.phase2_suite,
+            client_name=self._client_name,
+            started=origin.started if not self.calls else now,
+            stages={**origin.stages, "l2tp": seconds},
+        )
+        link = LinkSpec(*call.key, up.peer_tunnel, up.peer_session, up.sequencing)
+        out: list[g.GatewayEffect] = [g.AddLink(link), g.StageDone("l2tp", seconds)]
+        return out + self._after(call, call.start(now), now)
+
+    def _add_call(
+        self,
+        ids: tuple[TunnelId, SessionId],
+        inner_mtu: int,
+        *,
+        phase2_suite: str,
+        client_name: str,
+        started: float,
+        stages: dict[str, float],
+    ) -> Call:
+        key = SessionKey(self.id, *ids)
         facts = g.SessionFacts(
             *key,
             path=self.path,
             identity=self.identity,
-            phase1_suite=origin.suite,
-            phase2_suite=self.phase2_suite,
-            client_name=self._client_name,
-            vendor_ids=origin.vendor_ids,
-            started=origin.started if not self.calls else now,
-            stages={**origin.stages, "l2tp": seconds},
+            phase1_suite=self.origin.suite,
+            phase2_suite=phase2_suite,
+            client_name=client_name,
+            vendor_ids=self.origin.vendor_ids,
+            started=started,
+            stages=stages,
         )
-        call = Call(key, site, facts, self._inner_mtu(up.sequencing))
-        self.calls[(up.tunnel, up.session)] = call
-        site.calls += 1
-        link = LinkSpec(
-            *key,
-            peer_tunnel=up.peer_tunnel,
-            peer_session=up.peer_session,
-            sequencing=up.sequencing,
-        )
-        out: list[g.GatewayEffect] = [g.AddLink(link), g.StageDone("l2tp", seconds)]
-        return out + self._after(call, call.start(now), now)
+        call = self.calls[ids] = Call(key, self._site, facts, inner_mtu)
+        self._site.calls += 1
+        return call
 
     def _inner_mtu(self, sequencing: bool) -> int:
         """What fits into an outer packet, with the overhead of the newest SA's algorithms."""
         settings = self._site.settings
         header = L2TP_SEQUENCED_HEADER_OCTETS if sequencing else L2TP_DATA_HEADER_OCTETS
         sizes = [
-            inner_mtu(settings.outer_mtu, suite, l2tp_header=header)
-            for suite in self.ipsec_sas.values()
+            inner_mtu(settings.outer_mtu, pair.suite, l2tp_header=header)
+            for pair in self.ipsec_sas.values()
         ]
         return min([settings.mtu, *sizes[-1:]])
 
@@ -258,6 +389,21 @@ class Client:
         del self.calls[(call.key.tunnel, call.key.session)]
         self._site.calls -= 1
         return call.last_words()
+
+
+def _pair_image(spi: Spi, pair: Pair) -> PairImage:
+    return PairImage(
+        spi,
+        pair.inbound_key,
+        pair.outbound_key,
+        pair.life_octets,
+        pair.reserved,
+        pair.window_top,
+        pair.octets_in,
+        pair.octets_out,
+        pair.seen,
+        pair.sending,
+    )
 
 
 # A tunnel that ends so without ever having had a call is no failed set-up.

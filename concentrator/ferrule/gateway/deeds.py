@@ -25,6 +25,17 @@ def perform(plane: Plane, deed: g.PlaneDeed) -> None:
             plane.install_sa(deed.sa)
         case g.ActivateSa():
             plane.activate_sa(deed.inbound_spi)
+        case g.Reserve():
+            plane.reserve(deed.inbound_spi, deed.last_sequence)
+        case g.RestoreLink():
+            plane.restore_link(
+                deed.client,
+                deed.tunnel,
+                deed.session,
+                deed.ns,
+                deed.octets_up,
+                deed.octets_down,
+            )
         case g.RemoveSa():
             plane.remove_sa(deed.inbound_spi)
         case g.MoveClient():

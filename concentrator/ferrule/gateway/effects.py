@@ -63,6 +63,26 @@ class ActivateSa:
 
 
 @dataclass(slots=True)
+class Reserve:
+    """The numbers up to `last_sequence` are written down as used, and may be sent."""
+
+    inbound_spi: Spi
+    last_sequence: int
+
+
+@dataclass(slots=True)
+class RestoreLink:
+    """See `Plane.restore_link`."""
+
+    client: ClientId
+    tunnel: TunnelId
+    session: SessionId
+    ns: int
+    octets_up: int
+    octets_down: int
+
+
+@dataclass(slots=True)
 class RemoveSa:
     inbound_spi: Spi
 
@@ -118,6 +138,8 @@ PlaneDeed: TypeAlias = (
     | SendIp
     | InstallSa
     | ActivateSa
+    | Reserve
+    | RestoreLink
     | RemoveSa
     | MoveClient
     | RemoveClient
@@ -172,7 +194,44 @@ class Activity:
     last_data: float
 
 
-GatewayAnswer: TypeAlias = CheckDone | Activity
+@dataclass(slots=True)
+class AskAdmission:
+    """May the authenticated user start this session, and with which address? Answer with
+    `AdmissionDone`. `source` is the peer's host address; see `accounts.Accounts.admit`. `since` is
+    when the session asked first: it asks again when PPP authenticates again."""
+
+    client: ClientId
+    tunnel: TunnelId
+    session: SessionId
+    ask: int
+    username: str
+    source: str
+    identity: str
+    since: float
+
+
+@dataclass(slots=True)
+class AdmissionDone:
+    """`outcome`: the leased address, or why not. Whoever answers ends, or tells the owners to end,
+    the sessions that had to make room."""
+
+    client: ClientId
+    tunnel: TunnelId
+    session: SessionId
+    ask: int
+    outcome: IPv4Address | Reason
+
+
+@dataclass(slots=True)
+class ReleaseLease:
+    """The session is over: the place and the address that it has, or has asked for, are free."""
+
+    client: ClientId
+    tunnel: TunnelId
+    session: SessionId
+
+
+GatewayAnswer: TypeAlias = CheckDone | Activity | AdmissionDone
 
 # --- what the operator wants to know --------------------------------------------------------
 
@@ -289,6 +348,8 @@ GatewayEffect: TypeAlias = (
     PlaneDeed
     | RunCheck
     | AskActivity
+    | AskAdmission
+    | ReleaseLease
     | StageDone
     | SessionUp
     | SessionEnded

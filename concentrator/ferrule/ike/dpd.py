@@ -28,6 +28,15 @@ def arm(turn: Turn, sa: IsakmpSa) -> None:
         sa.deadlines.set(TIMER_DPD, sa.peer.last_heard + turn.policy.dpd_seconds)
 
 
+def resume(turn: Turn, sa: IsakmpSa) -> None:
+    """The SA comes from another process. A question that was open there is forgotten: after a take-
+    over nobody knows how much of the silence was ours, so the peer gets a little time."""
+    arm(turn, sa)
+    due = sa.deadlines.get(TIMER_DPD)
+    if due is not None:
+        sa.deadlines.set(TIMER_DPD, max(due, turn.now + DPD_RETRY_SECONDS))
+
+
 def disarm(turn: Turn, sa: IsakmpSa) -> None:
     """A newer ISAKMP SA of the peer watches."""
     sa.deadlines.clear(TIMER_DPD)

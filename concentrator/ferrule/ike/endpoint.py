@@ -6,14 +6,15 @@ message by its cookies and gives it to the exchange's module; errors end here as
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Final
 
 from ferrule.core.deadlines import Deadline
 from ferrule.core.errors import ProtocolError
-from ferrule.core.ids import Cookie, IsakmpSaId, Path, Spi
+from ferrule.core.ids import Address, Cookie, IsakmpSaId, Path, Spi
 from ferrule.core.reasons import Reason
 from ferrule.ike import (
+    dpd,
     informational,
     main_mode,
     main_mode_initiator,
@@ -25,11 +26,19 @@ from ferrule.ike.admission import SWEEP_SECONDS, Admission
 from ferrule.ike.effects import IkeEffect, IkeFailed, IsakmpSaDown
 from ferrule.ike.header import NO_COOKIE, Header, parse_header
 from ferrule.ike.iana import ExchangeType, NotifyType
+from ferrule.ike.image import (
+    IkeImage,
+    ipsec_image,
+    ipsec_of,
+    isakmp_image,
+    isakmp_of,
+)
 from ferrule.ike.informational_send import send_deletes
 from ferrule.ike.isakmp_sa import IsakmpSa, MainModeState, SaView
 from ferrule.ike.policy import IkePolicy
 from ferrule.ike.refusals import clear_notify
 from ferrule.ike.sa_table import SaTable
+from ferrule.ike.timing import QUICK_MODE_SECONDS
 from ferrule.ike.turn import Turn
 
 # Reasons by which the peer knows nothing of the SA any more: a Delete would only be noise.
@@ -49,9 +58,11 @@ class IkeEndpoint:
         self,
         policy: IkePolicy,
         entropy: Callable[[int], bytes],
-        choose_cookie: Callable[[], Cookie],
-        choose_spi: Callable[[], Spi],
+        choose_cookie: Callable[[Path], Cookie],
+        choose_spi: Callable[[IsakmpSaId], Spi],
     ) -> None:
+        """`choose_cookie` draws a cookie for an exchange over a path; it may raise ProtocolError,
+        and the first message is dropped. `choose_spi` draws an inbound SPI for an ISAKMP SA."""
         self.policy = policy
         self._entropy = entropy
         self._choose_cookie = choose_cookie
@@ -76,6 +87,16 @@ class IkeEndpoint:
         """When `expire` has something to do."""
         times = [at for at in (self._table.timers.next, self._sweep_at) if at is not None]
         return Deadline(min(times), "ike") if times else None
+
+    def cookies_of(self, isakmp_sa: IsakmpSaId) -> tuple[Cookie, Cookie] | None:
+        """The initiator's and the responder's, of an ISAKMP SA that is here."""
+        sa = self._table.isakmp.get(isakmp_sa)
+        return None if sa is None else (sa.icookie, sa.rcookie)
+
+    def find(self, icookie: Cookie, rcookie: Cookie) -> IsakmpSaId | None:
+        """The ISAKMP SA, up or not, with these cookies."""
+        sa = self._table.find(icookie, rcookie)
+        return None if sa is None else sa.id
 
     # --- messages ---
 
@@ -141,7 +162,7 @@ class IkeEndpoint:
         kind = NotifyType.NO_PROPOSAL_CHOSEN
         if reason is Reason.IKE_VERSION:
             kind = NotifyType.INVALID_MAJOR_VERSION
-        reply = clear_notify(header.icookie, turn.choose_cookie(), kind, turn.fresh_id())
+        reply = clear_notify(header.icookie, turn.choose_cookie(path), kind, turn.fresh_id())
         if len(reply) <= len(message):
             turn.send(path, reply)
         if reason is Reason.IKE_VERSION:
@@ -270,6 +291,73 @@ class IkeEndpoint:
         sa = self._table.isakmp.get(isakmp_sa)
         if sa is not None and sa.path != path:
             self._table.move(sa, path)
+
+    # --- to another process and back ---
+
+    def export(
+        self,
+        identity: str,
+        isakmp_sas: Iterable[IsakmpSaId],
+        spis: Iterable[Spi],
+        offset: float,
+        now: float,
+    ) -> IkeImage:
+        """What is carried of these SAs, all of one `identity`. `offset` makes Unix time of the
+        caller's clock."""
+        isakmp = (self._table.isakmp.get(number) for number in isakmp_sas)
+        ipsec = (self._table.ipsec.get(spi) for spi in spis)
+        return IkeImage(
+            identity,
+            tuple(
+                isakmp_image(sa, offset, now)
+                for sa in isakmp
+                if sa is not None and sa.state is MainModeState.UP
+            ),
+            tuple(ipsec_image(sa, offset) for sa in ipsec if sa is not None),
+        )
+
+    def restore(self, image: IkeImage, offset: float, now: float) -> tuple[IsakmpSaId, ...]:
+        """Go on with these SAs; none of their cookies and SPIs is here. Returns the new handles, in
+        the order of `image.isakmp_sas`."""
+        turn, table = self._turn(now), self._table
+        numbers: dict[int, IsakmpSaId] = {}
+        for one in image.isakmp_sas:
+            sa = isakmp_of(one, table.new_id(), image.identity, offset)
+            numbers[one.number] = sa.id
+            table.add_restored(sa)
+            table.join_peer(sa, one.last_heard - offset)
+            sa.home = one.home
+            for quick in sa.quick_modes.values():
+                table.arm_quick_mode(sa, quick, now + QUICK_MODE_SECONDS[0])
+        for pair in image.ipsec_sas:
+            maker = numbers.setdefault(pair.isakmp_sa, table.new_id())  # it may be gone
+            peer = table.peer(image.identity, pair.host)
+            table.add_ipsec(ipsec_of(pair, maker, peer, offset))
+        restored = tuple(numbers[one.number] for one in image.isakmp_sas)
+        for number in restored:
+            sa = table.isakmp[number]
+            if sa.peer is not None and sa.peer.isakmp[-1] is sa:
+                dpd.resume(turn, sa)
+            table.rearm(sa)
+        return restored
+
+    def forget(self, isakmp_sas: Iterable[IsakmpSaId], spis: Iterable[Spi]) -> None:
+        """These go on elsewhere: not a word about them, to nobody."""
+        for number in isakmp_sas:
+            sa = self._table.isakmp.get(number)
+            if sa is not None:
+                self._table.remove_isakmp(sa)
+        for spi in spis:
+            ipsec = self._table.ipsec.get(spi)
+            if ipsec is not None:
+                self._table.remove_ipsec(ipsec)
+
+    def forget_half_open(self, peer: Address | None = None) -> None:
+        """Phase 1 exchanges that are not up, of everybody or of one peer: they begin anew."""
+        for sa in list(self._table.isakmp.values()):
+            if sa.state is not MainModeState.UP and peer in (None, sa.path.peer):
+                self._admission.remove(sa.id)
+                self._table.remove_isakmp(sa)
 
     def sas(self) -> list[SaView]:
         """For status output."""

@@ -117,7 +117,8 @@ class IsakmpSa:
     tries: int = 0
     # phase 2
     quick_modes: dict[int, QuickMode] = field(default_factory=dict)
-    quick_ids: set[int] = field(default_factory=set)  # all that were used, so no replay starts one
+    # Message ids of all Quick Modes, oldest first: no replay starts one.
+    quick_ids: dict[int, None] = field(default_factory=dict)
     seen_ids: dict[int, None] = field(default_factory=dict)  # of informational exchanges, the last
     dpd_sequence: int = 0
     dpd_tries: int = 0

@@ -111,7 +111,7 @@ def _offers(policy: IkePolicy) -> tuple[Transform, ...]:
 def start(turn: Turn, path: Path) -> IsakmpSaId:
     """Message 1: SA and vendor ids."""
     sa = IsakmpSa(
-        turn.table.new_id(), Role.INITIATOR, turn.choose_cookie(), NO_COOKIE, path, turn.now
+        turn.table.new_id(), Role.INITIATOR, turn.choose_cookie(path), NO_COOKIE, path, turn.now
     )
     sa.exchange = Phase1Exchange(offered=_offers(turn.policy))
     proposal = Proposal(1, ProtocolId.ISAKMP, b"", list(sa.exchange.offered))

@@ -69,7 +69,7 @@ def open_sa(turn: Turn, path: Path, header: Header, message: bytes) -> IsakmpSa:
         turn.table.new_id(),
         Role.RESPONDER,
         header.icookie,
-        turn.choose_cookie(),
+        turn.choose_cookie(path),
         path,
         turn.now,
     )

@@ -145,7 +145,7 @@ def receive(turn: Turn, sa: IsakmpSa, path: Path, header: Header, message: bytes
 
 def _enter(turn: Turn, sa: IsakmpSa, quick: QuickMode) -> None:
     """An authentic first message: from now on its message id is taken."""
-    sa.quick_ids.add(quick.message_id)
+    sa.quick_ids[quick.message_id] = None
     if sa.peer is not None:
         sa.peer.last_heard = turn.now
     if len(sa.quick_modes) >= QUICK_MODES_MAX:

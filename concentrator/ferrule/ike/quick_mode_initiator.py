@@ -148,7 +148,7 @@ def start(turn: Turn, sa: IsakmpSa, wish: Wish) -> None:
     message_id = turn.fresh_id()
     quick = QuickMode(message_id, Role.INITIATOR, turn.now, sa.path)
     quick.state = QuickModeState.AWAIT_SA
-    quick.inbound_spi = turn.fresh_spi()
+    quick.inbound_spi = turn.fresh_spi(sa.id)
     quick.ni = turn.entropy(turn.policy.offer_nonce_octets)
     quick.group = wish.group
     quick.mode = wish.mode
@@ -173,7 +173,7 @@ def start(turn: Turn, sa: IsakmpSa, wish: Wish) -> None:
         sa, ExchangeType.QUICK_MODE, message_id, PayloadType.HASH, body, exchange_iv(sa, message_id)
     )
     quick.last_sent = message
-    sa.quick_ids.add(message_id)
+    sa.quick_ids[message_id] = None
     sa.quick_modes[message_id] = quick
     turn.send(quick.path, message)
     turn.table.arm_quick_mode(sa, quick, turn.now + RETRANSMIT_SECONDS[0])

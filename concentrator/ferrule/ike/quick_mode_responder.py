@@ -84,7 +84,7 @@ def on_message_1(turn: Turn, sa: IsakmpSa, quick: QuickMode, received: Received)
     gxy, own_ke = _exchange_keys(choice.group, key_exchanges)
     quick.group = choice.group
     quick.peer_spi = choice.proposal.spi
-    quick.inbound_spi = turn.fresh_spi()
+    quick.inbound_spi = turn.fresh_spi(sa.id)
     quick.nr = turn.entropy(NONCE_OCTETS)
     proposed = choice.lifetime.seconds or DEFAULT_LIFE_SECONDS
     seconds = min(proposed, turn.policy.esp_life_seconds)

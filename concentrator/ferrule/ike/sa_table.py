@@ -59,6 +59,16 @@ class SaTable:
         self.isakmp[sa.id] = sa
         self._initiating[sa.icookie] = sa
 
+    def add_restored(self, sa: IsakmpSa) -> None:
+        """An SA that is up, from another process. Where the peer's message 1 has made one here too,
+        that one goes on to answer its duplicates."""
+        self.isakmp[sa.id] = sa
+        self._by_cookies[sa.cookies] = sa
+        if sa.first_peer is not None:
+            first = (sa.icookie, sa.first_peer)
+            if self._by_first.setdefault(first, sa) is not sa:
+                sa.first_peer = None
+
     def set_responder_cookie(self, sa: IsakmpSa, rcookie: Cookie) -> None:
         """The initiator read message 2."""
         sa.rcookie = rcookie
@@ -108,14 +118,15 @@ class SaTable:
 
     def join_peer(self, sa: IsakmpSa, now: float) -> Peer:
         """Phase 1 is authenticated: `sa.identity` at the SA's address."""
-        peer = self._peer(sa.identity, sa.path.peer.host)
+        peer = self.peer(sa.identity, sa.path.peer.host)
         peer.isakmp.append(sa)
-        peer.last_heard = now
+        peer.last_heard = max(peer.last_heard, now)
         sa.peer = peer
         sa.home = peer.host
         return peer
 
-    def _peer(self, identity: str, host: str) -> Peer:
+    def peer(self, identity: str, host: str) -> Peer:
+        """All SAs with `identity` at `host`; a new, empty row if there are none."""
         key = (identity, host)
         peer = self._peers.get(key)
         if peer is None:
@@ -139,7 +150,7 @@ class SaTable:
                 other.path = path
         if peer.host == path.peer.host:
             return
-        target = self._peer(peer.identity, path.peer.host)
+        target = self.peer(peer.identity, path.peer.host)
         target.last_heard = max(target.last_heard, peer.last_heard)
         staying = [other for other in peer.isakmp if other.path.peer.host == peer.host]
         staying_ids = {other.id for other in staying}

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Final
 
-from ferrule.core.ids import Cookie, Path, Spi
+from ferrule.core.ids import Cookie, IsakmpSaId, Path, Spi
 from ferrule.core.reasons import Reason
 from ferrule.ike.admission import Admission
 from ferrule.ike.effects import IkeDropped, IkeEffect, IkeFailed, SendIke
@@ -24,8 +24,8 @@ class Turn:
 
     policy: IkePolicy
     entropy: Callable[[int], bytes]
-    choose_cookie: Callable[[], Cookie]
-    choose_spi: Callable[[], Spi]
+    choose_cookie: Callable[[Path], Cookie]
+    choose_spi: Callable[[IsakmpSaId], Spi]
     table: SaTable
     admission: Admission
     now: float
@@ -44,10 +44,10 @@ class Turn:
         """A random message id, never 0, which is phase 1's (RFC 2408 3.1)."""
         return int.from_bytes(self.entropy(4), "big") or 1
 
-    def fresh_spi(self) -> Spi:
-        """An inbound SPI that no SA has."""
+    def fresh_spi(self, isakmp_sa: IsakmpSaId) -> Spi:
+        """An inbound SPI that no SA has, for a Quick Mode under `isakmp_sa`."""
         for _ in range(SPI_TRIES):
-            spi = self.choose_spi()
+            spi = self.choose_spi(isakmp_sa)
             if spi not in self.table.ipsec:
                 return spi
         raise ValueError("the chooser of SPIs repeats itself")

@@ -12,10 +12,13 @@ from itertools import chain
 from typing import Final
 
 from ferrule.l2tp.header import ControlHeader, build_control
+from ferrule.l2tp.image import ChannelImage, MessageImage
 
 WAITS_SECONDS: Final = (1.0, 2.0, 4.0, 8.0, 8.0, 8.0)  # before retransmission 1 to 5, then the end
 CYCLE_SECONDS: Final = sum(WAITS_SECONDS)
 PEER_WINDOW_DEFAULT: Final = 4  # RFC 2661 4.4.3, when the peer does not say
+STALE_MAX: Final = 8  # messages that a restored channel may not know of
+REPEAT_SECONDS: Final = 0.5  # what comes again sooner was doubled on the way
 BACKLOG_MAX: Final = 32  # of ours; beyond it we take nothing new, so the peer must acknowledge
 _SEQUENCE: Final = 1 << 16
 _HALF: Final = 1 << 15
@@ -57,13 +60,16 @@ class Channel:
         "_cwnd_credit",
         "_due",
         "_early",
+        "_early_since",
         "_first_sent",
         "_in_flight",
         "_nr",
         "_ns",
         "_owes_ack",
+        "_restored_ns",
         "_retries",
         "_ssthresh",
+        "_stale",
         "_waiting",
         "_window",
         "peer_tunnel",
@@ -86,6 +92,30 @@ class Channel:
         self._cwnd = 1
         self._cwnd_credit = 0
         self._ssthresh = _HALF
+        # After `restore`, until the peer has said what it has of ours, and what it thinks that we
+        # have of its: what we were restored from may be older than what was sent.
+        self._restored_ns: int | None = None
+        self._stale = False
+        self._early_since = 0.0
+
+    def export(self) -> ChannelImage:
+        messages = tuple(
+            MessageImage(message.ns, message.session, message.body)
+            for message in chain(self._in_flight, self._waiting)
+        )
+        return ChannelImage(self.peer_tunnel, self.peer_window, self._ns, self._nr, messages)
+
+    def restore(self, image: ChannelImage, now: float) -> list[bytes]:
+        """Go on where another process stood; returns what to send at once. All that the peer has
+        not acknowledged counts as sent, and is sent again as the window opens."""
+        self.peer_tunnel, self.peer_window = image.peer_tunnel, image.peer_window
+        self._ns, self._nr = image.ns, image.nr
+        self._waiting = [
+            Outgoing(message.ns, message.session, message.body, sent=True)
+            for message in image.messages
+        ]
+        self._restored_ns, self._stale = image.ns, True
+        return self.flush(now)
 
     @property
     def due(self) -> float | None:
@@ -126,14 +156,19 @@ class Channel:
             arrival.dropped = f"Ns {header.ns} while {BACKLOG_MAX} of ours are unacknowledged"
         elif ahead >= self._window:
             arrival.dropped = f"Ns {header.ns} is beyond the window at {self._nr}"
-        elif ahead and header.ns in self._early:
+        elif ahead and header.ns in self._early and not self._is_behind(ahead, now):
             arrival.dropped = f"duplicate Ns {header.ns}"
         else:
+            if ahead and header.ns in self._early:
+                self._nr = min(self._early, key=lambda ns: (ns - self._nr) % _SEQUENCE)
+            elif not self._early:
+                self._early_since = now
             self._early[header.ns] = Incoming(header.session, body)
             while (message := self._early.pop(self._nr, None)) is not None:
                 arrival.messages.append(message)
                 self._nr = (self._nr + 1) % _SEQUENCE
                 self._owes_ack = True
+                self._stale = False
         return arrival
 
     def send(self, session: int, body: bytes, now: float) -> list[bytes]:
@@ -196,6 +231,9 @@ class Channel:
 
     def _on_nr(self, nr: int, now: float) -> bool:
         """Free what `nr` acknowledges. An Nr that fits nothing we sent is old, or a lie."""
+        if self._restored_ns is not None:
+            self._catch_up(nr, self._restored_ns)
+            self._restored_ns = None
         count = 0
         for position, message in enumerate(chain(self._in_flight, self._waiting), 1):
             if not message.sent:
@@ -212,6 +250,28 @@ class Channel:
             self._start_cycle(now)
         self._grow(count)
         return True
+
+    def _is_behind(self, ahead: int, now: float) -> bool:
+        """After `restore` the peer repeats a message that came too early, and none before it: those
+        were acknowledged where we come from."""
+        return self._stale and ahead <= STALE_MAX and now >= self._early_since + REPEAT_SECONDS
+
+    def _catch_up(self, nr: int, restored_ns: int) -> None:
+        """The peer has had messages of whom we come from that we do not know of. What we said since
+        then bore their numbers, so it was taken for them: it goes out again with new ones."""
+        beyond = (nr - self._ns) % _SEQUENCE
+        if not 0 < beyond <= STALE_MAX:
+            return
+        ours = [
+            message
+            for message in chain(self._in_flight, self._waiting)
+            if (message.ns - restored_ns) % _SEQUENCE < _HALF
+        ]
+        for number, message in enumerate(ours):
+            message.ns, message.sent = (nr + number) % _SEQUENCE, False
+        self._in_flight, self._waiting = [], ours
+        self._ns = (nr + len(ours)) % _SEQUENCE
+        self._retries, self._due = 0, None
 
     def _grow(self, count: int) -> None:
         for _ in range(count):

@@ -7,7 +7,7 @@ peer that started anew; RFC 2661 5.1, 4.4.3 (Tie Breaker), 5.8.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Final
 
@@ -20,6 +20,7 @@ from ferrule.l2tp.channel import CYCLE_SECONDS
 from ferrule.l2tp.effects import L2tpDropped, L2tpEffect, SendL2tp
 from ferrule.l2tp.header import ControlHeader, build_control, parse_control
 from ferrule.l2tp.identifiers import choose_id
+from ferrule.l2tp.image import TunnelImage
 from ferrule.l2tp.messages import MessageType
 from ferrule.l2tp.policy import L2tpPolicy
 from ferrule.l2tp.session import Ending, SessionState
@@ -142,6 +143,30 @@ class L2tpEndpoint:
             for tunnel in self._tunnels.values()
             for session in tunnel.calls.sessions.values()
         )
+
+    # --- to another process and back -----------------------------------------------------
+
+    def export(self, offset: float, now: float) -> tuple[TunnelImage, ...]:
+        """All tunnels, oldest first. `offset` makes Unix time of the caller's clock."""
+        return tuple(
+            tunnel.export(
+                self._requests.get(number, b"") if now < tunnel.since + CYCLE_SECONDS else b"",
+                offset,
+            )
+            for number, tunnel in self._tunnels.items()
+            if tunnel.state not in (TunnelState.IDLE, TunnelState.GONE)
+        )
+
+    def restore(self, images: Iterable[TunnelImage], offset: float, now: float) -> list[L2tpEffect]:
+        """Go on with these tunnels: repeats what the peer has not acknowledged."""
+        effects: list[L2tpEffect] = []
+        for image in images:
+            tunnel = Tunnel(image.tunnel, image.role, self._policy, self._entropy, now)
+            self._tunnels[image.tunnel] = tunnel
+            if image.role is Role.LNS:
+                self._requests[image.tunnel] = image.request
+            effects += tunnel.restore(image, offset, now)
+        return effects
 
     # --- which tunnel --------------------------------------------------------------------
 

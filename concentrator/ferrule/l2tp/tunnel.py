@@ -22,6 +22,7 @@ from ferrule.l2tp.calls import Calls
 from ferrule.l2tp.channel import CYCLE_SECONDS, Channel, Incoming
 from ferrule.l2tp.effects import L2tpDropped, L2tpEffect, SendL2tp, TunnelDown, TunnelUp
 from ferrule.l2tp.header import ControlHeader
+from ferrule.l2tp.image import TunnelImage, session_image, session_of
 from ferrule.l2tp.messages import (
     FRAMING_SYNC_AND_ASYNC,
     PROTOCOL_VERSION,
@@ -58,7 +59,14 @@ FIRMWARE_REVISION: Final = 1
 STOPCCN_LEAVING: Final = (1, 6)  # result codes of a peer that goes for reasons of its own
 STOPCCN_NOT_AUTHORIZED: Final = 4
 
+RESTORED_SECONDS: Final = 1.0  # in which a peer may show life after another process took over
+
 TunnelOutput: TypeAlias = SessionOutput
+_UNTIL: Final = {
+    TunnelState.WAIT_CTL_REPLY: SETUP_TIMER,
+    TunnelState.WAIT_CTL_CONN: SETUP_TIMER,
+    TunnelState.LINGERING: LINGER_TIMER,
+}
 
 
 class Tunnel:
@@ -185,6 +193,49 @@ class Tunnel:
     def replace(self, detail: str, now: float) -> list[L2tpEffect]:
         """The peer no longer knows this tunnel: drop it without a word."""
         return self._run(TunnelTrigger.REPLACED, Ending(Reason.REPLACED_SESSION, detail), now)
+
+    # --- to another process and back -----------------------------------------------------
+
+    def export(self, request: bytes, offset: float) -> TunnelImage:
+        """`request` is the SCCRQ that made it, as long as that may come again. `offset` makes Unix
+        time of the caller's clock."""
+        until = self._deadlines.get(_UNTIL.get(self.state, ""))
+        return TunnelImage(
+            self.tunnel,
+            self.role,
+            self.state,
+            self.since + offset,
+            self.heard_at + offset,
+            None if until is None else until + offset,
+            self.peer_host_name,
+            self.peer_vendor,
+            self.channel.export(),
+            self._hello_ns,
+            self._authentication.challenge,
+            request,
+            self.calls.placed,
+            tuple(session_image(session, offset) for session in self.calls.sessions.values()),
+        )
+
+    def restore(self, image: TunnelImage, offset: float, now: float) -> list[L2tpEffect]:
+        """Go on where another process stood: repeats what the peer has not acknowledged."""
+        self.state = image.state
+        self.since, self.heard_at = image.since - offset, image.heard_at - offset
+        self.peer_host_name, self.peer_vendor = image.peer_host_name, image.peer_vendor
+        self._hello_ns = image.hello_ns
+        self._authentication.challenge = image.challenge
+        self.calls.placed = image.calls_placed
+        sent = self.channel.restore(image.channel, now)
+        for one in image.sessions:
+            session = session_of(one, self.tunnel, self.peer_tunnel, offset)
+            self.calls.sessions[session.session] = session
+        timer = _UNTIL.get(self.state)
+        if timer is not None and image.until is not None:
+            self._deadlines.set(timer, image.until - offset)
+        if self.state is TunnelState.ESTABLISHED:
+            silent = self.heard_at + self._policy.hello_seconds
+            self._deadlines.set(HELLO_TIMER, max(silent, now + RESTORED_SECONDS))
+        return _sends(sent)
 
     # --- dispatch ------------------------------------------------------------------------
 

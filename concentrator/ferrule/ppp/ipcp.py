@@ -13,6 +13,7 @@ from ferrule.core.deadlines import Deadlines
 from ferrule.core.reasons import Reason
 from ferrule.ppp.budget import Budget
 from ferrule.ppp.effects import NetworkDown
+from ferrule.ppp.image import AgreedImage
 from ferrule.ppp.ipcp_options import NOWHERE, GiverOptions, TakerOptions
 from ferrule.ppp.negotiation import Layer, Negotiation, Output
 from ferrule.ppp.options import Refused
@@ -45,6 +46,20 @@ class Ipcp:
         self._restarts = Budget(burst=16, per_second=0.1)
         self.heard = False  # the peer has said something
         self.up = False
+
+    def export(self) -> AgreedImage | None:
+        """None: it is not open."""
+        return self._negotiation.export()
+
+    def restore(self, image: AgreedImage) -> Granted:
+        """It is open, as it was elsewhere."""
+        self._negotiation.restore(image)
+        self.heard = self.up = True
+        return self._granted()
+
+    @property
+    def options(self) -> GiverOptions | TakerOptions:
+        return self._options
 
     def open(self, now: float) -> list[IpcpOutput]:
         return self._translate(self._negotiation.open(now), now, Reason.PPP_RENEGOTIATED)

@@ -17,14 +17,18 @@ from ferrule.ppp.effects import (
     Addresses,
     AskAddress,
     AskVerify,
+    NetworkUp,
     NoAddress,
     PppAnswer,
     PppEffect,
     Verified,
 )
+from ferrule.ppp.image import LinkImage
+from ferrule.ppp.ipcp import Ipcp
 from ferrule.ppp.ipcp_options import NOWHERE, GiverOptions, TakerOptions
 from ferrule.ppp.packet import Code, Packet, parse_options
 from ferrule.ppp.pap import PapAuthenticator, PapSupplicant
+from ferrule.ppp.phase import Phase
 from ferrule.ppp.phases import Phases
 from ferrule.ppp.policy import Credentials, PppPolicy
 
@@ -46,6 +50,52 @@ class Link(Phases):
         self._verifying = 0  # the number of the open question, 0 for none
         self._addressing = 0
         self._held: Packet | None = None  # an IPCP Configure-Request that came before the address
+
+    # --- to another process and back ----------------------------------------------------------
+
+    def export(self, offset: float) -> LinkImage | None:
+        """None: IPCP is not open, so the link begins anew elsewhere. `offset` makes Unix time of
+        the caller's clock."""
+        lcp = self._lcp.negotiation.export()
+        ipcp = self._ipcp.export() if self._ipcp is not None else None
+        if self._phase is not Phase.NETWORK or self._ipcp is None or lcp is None or ipcp is None:
+            return None
+        agreed, given = self._lcp.options, self._ipcp.options
+        return LinkImage(
+            self._started + offset,
+            agreed.mru,
+            agreed.magic,
+            agreed.peer_mru,
+            agreed.peer_magic,
+            agreed.peer_pfc,
+            agreed.peer_acfc,
+            agreed.method or "",
+            lcp,
+            given.local,
+            given.peer,
+            given.dns,
+            given.wins,
+            ipcp,
+        )
+
+    def restore(self, image: LinkImage, offset: float, now: float) -> NetworkUp:
+        """Go on in the network phase, where another process stood; what IPCP gave there. The peer
+        has proved who it is, and knows the verdict: it speaks IPCP."""
+        self._phase = Phase.NETWORK
+        self._started = image.started - offset
+        self._lcp_heard = True
+        agreed = self._lcp.options
+        agreed.mru, agreed.magic = image.mru, image.magic
+        agreed.peer_mru, agreed.peer_magic = image.peer_mru, image.peer_magic
+        agreed.peer_pfc, agreed.peer_acfc = image.peer_pfc, image.peer_acfc
+        agreed.method = image.method or None
+        self._lcp.negotiation.restore(image.lcp)
+        self._lcp.start_echo(now)
+        given = GiverOptions(image.local, image.peer, image.dns, image.wins)
+        self._ipcp = Ipcp(given, self._deadlines)
+        return self._network_up(now, self._ipcp.restore(image.ipcp))
+
+    # --- the verbs ----------------------------------------------------------------------------
 
     def answer(self, reply: PppAnswer, now: float) -> list[PppEffect]:
         return self._guarded(now, self._answer, reply)

@@ -14,6 +14,7 @@ from ferrule.core.deadlines import Deadlines
 from ferrule.core.errors import ProtocolError
 from ferrule.core.reasons import Reason
 from ferrule.ppp.automaton import TIMED, Action, Event, State, step
+from ferrule.ppp.image import AgreedImage
 from ferrule.ppp.options import Judgement, OptionSet, Refused
 from ferrule.ppp.packet import (
     Code,
@@ -90,6 +91,24 @@ class Negotiation:
         self._restarts_left = 0
         self._naks_sent = 0
         self._refusals = 0
+
+    # --- to another process and back ----------------------------------------------------------
+
+    def export(self) -> AgreedImage | None:
+        """None: it is not open."""
+        if self.state is not State.OPENED or self._acked is None:
+            return None
+        return AgreedImage(self._identifier, *self._acked)
+
+    def restore(self, image: AgreedImage) -> None:
+        """It is open, as it was elsewhere; the options are restored by their owner."""
+        self.state = State.OPENED
+        self._identifier = image.identifier
+        self._acked = (image.request_identifier, image.request)
+        self._restarts_left = MAX_CONFIGURE
+        self._expects_late_peer = False
+
+    # --- the verbs ----------------------------------------------------------------------------
 
     def open(self, now: float) -> list[Output]:
         """Administrative Open with the lower layer up: the first Configure-Request."""

@@ -1,7 +1,7 @@
 """The admin socket: HTTP with JSON over a Unix socket, for whoever may open that file.
 
-`GET /status`, `GET /sessions`, and `POST /kick` with {"session": "3/17/4"}, {"user": "ada"} or
-{"all": true}.
+`GET /status`, `GET /sessions`, `GET /cluster`, and `POST /kick` with {"session": "3/17/4"},
+{"user": "ada"} or {"all": true}.
 """
 
 from __future__ import annotations
@@ -25,7 +25,10 @@ class Administered(Protocol):
 
     def status(self) -> dict[str, Any]: ...
     def sessions(self) -> list[dict[str, Any]]: ...
-    def kick(self, *, session: str = "", user: str = "", everyone: bool = False) -> int:
+    def cluster(self) -> dict[str, Any] | None:
+        """None: there are no other replicas."""
+
+    async def kick(self, *, session: str = "", user: str = "", everyone: bool = False) -> int:
         """Ends the sessions named; returns how many. Raises ValueError for a bad name."""
 
 
@@ -36,10 +39,16 @@ def _application(server: Administered) -> web.Application:
     async def sessions(_: web.Request) -> web.Response:
         return web.json_response(server.sessions())
 
+    async def cluster(_: web.Request) -> web.Response:
+        known = server.cluster()
+        return web.json_response(
+            known if known is not None else {"error": "it has a store of its own: no replicas"}
+        )
+
     async def kick(request: web.Request) -> web.Response:
         try:
             wish = await request.json()
-            ended = server.kick(
+            ended = await server.kick(
                 session=str(wish.get("session", "")),
                 user=str(wish.get("user", "")),
                 everyone=wish.get("all") is True,
@@ -51,6 +60,7 @@ def _application(server: Administered) -> web.Application:
     app = web.Application()
     app.router.add_get("/status", status)
     app.router.add_get("/sessions", sessions)
+    app.router.add_get("/cluster", cluster)
     app.router.add_post("/kick", kick)
     return app
 

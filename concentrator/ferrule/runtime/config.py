@@ -85,6 +85,15 @@ class Listen(Section):
     remote_folder: str = Field(default="/run/ferrule/remote", min_length=1, max_length=1024)
     """Where configurations that were handed in are kept, across restarts of this process."""
 
+    ring: HostPort = None
+    """Where other replicas send to (UDP): with a store of type `Valkey`. The host is this one's
+    address as the others see it; with 0.0.0.0 the environment variable FERRULE_ADDRESS says which
+    that is. `off`: nowhere."""
+
+    member: str = Field(default="", pattern=r"^([a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?)?$")
+    """This replica's name, the same again after a restart. Empty: what the environment variable
+    FERRULE_MEMBER says, else the host's name."""
+
     path_mtu: int = Field(default=1500, ge=1280, le=9000)
     """MTU of the network that the outer packets take."""
 

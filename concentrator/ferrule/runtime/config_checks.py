@@ -4,17 +4,27 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Sequence
-from ipaddress import IPv4Address, IPv4Network
+from ipaddress import IPv4Address, IPv4Network, ip_address
 from typing import TYPE_CHECKING, Final, TypeAlias
 
 from ferrule.accounts.pools import gateway_address
 from ferrule.accounts.verifiers import parse_verifier
+from ferrule.cluster.sealing import KEY_OCTETS_MIN as SHARED_KEY_OCTETS_MIN
+from ferrule.crypto.compare import equal
 from ferrule.runtime.config_accounts import pool_specs
 from ferrule.runtime.config_problems import Location, Problem, Severity, field_path
 from ferrule.runtime.config_yaml import Document
-from ferrule.runtime.gateway_spec import DENIED_BY_DEFAULT, GatewaySpec, Ipsec
+from ferrule.runtime.gateway_spec import (
+    DENIED_BY_DEFAULT,
+    GatewaySpec,
+    Ipsec,
+    Store,
+    StoreTls,
+    field_alias,
+)
 from ferrule.runtime.proposals import weak_phase1, weak_phase2
 from ferrule.runtime.sealing import KEY_OCTETS_MIN
+from ferrule.store.valkey_url import Topology, parse_url
 
 if TYPE_CHECKING:
     from ferrule.runtime.config import Listen, UserSpec
@@ -44,6 +54,7 @@ def check(
         (("gateway", "pools"), _pools(gateway)),
         (("gateway", "egress"), _egress(gateway)),
         (("listen",), _listen(listen)),
+        ((), _sharing(gateway.store, listen)),
     ):
         problems += [_problem(document, (*part, *at), sev, text) for sev, at, text in findings]
     if not users:
@@ -159,6 +170,63 @@ def _listen(listen: Listen) -> Iterator[Finding]:
         yield _ERROR, ("remoteKey",), "is missing; write remoteKeyFile: with a path, or remote: off"
     elif listen.remote_key is not None and len(listen.remote_key) < KEY_OCTETS_MIN:
         yield _ERROR, ("remoteKey",), f"is shorter than {KEY_OCTETS_MIN} octets; use a random one"
+
+
+def _sharing(store: Store, listen: Listen) -> Iterator[Finding]:
+    """Several replicas need a store that they share, a ring, and keys; one needs none of that."""
+    at, ring = ("gateway", "store"), ("listen", "ring")
+    if store.type == "Memory":
+        if listen.ring is not None:
+            yield (
+                _ERROR,
+                ring,
+                "replicas need a store that they share: write gateway.store: {type: Valkey, ...}, "
+                "or ring: off",
+            )
+        for name in sorted(store.model_fields_set & {"url", "password", "key", "names_key"}):
+            yield _WARNING, (*at, field_alias(name)), "is not used by a store of type Memory"
+        return
+    if store.url is None:
+        yield _ERROR, (*at, "url"), "is missing; write for example url: valkey://HOST:6379"
+    elif store.tls != StoreTls() and not parse_url(store.url).tls:
+        yield _ERROR, (*at, "tls"), "is for TLS: begin the url with valkeys, or leave it out"
+    elif store.tls.server_name and parse_url(store.url).topology is Topology.CLUSTER:
+        text = "is not for a cluster, whose servers have names of their own; leave it out"
+        yield _ERROR, (*at, "tls", "serverName"), text
+    for name, key, needed in (
+        ("key", store.key, True),
+        ("previousKey", store.previous_key, False),
+        ("namesKey", store.names_key, True),
+    ):
+        if key is None and needed:
+            yield _ERROR, (*at, name), f"is missing; write {name}File: with a path"
+        elif key is not None and len(key) < SHARED_KEY_OCTETS_MIN:
+            octets = SHARED_KEY_OCTETS_MIN
+            yield _ERROR, (*at, name), f"is shorter than {octets} octets; use a random one"
+    old = store.previous_key
+    if store.key is not None and old is not None and equal(store.key.reveal(), old.reveal()):
+        yield _ERROR, (*at, "previousKey"), "is the same as key; leave it out"
+    if listen.ring is None:
+        yield (
+            _ERROR,
+            ring,
+            "is missing; write ring: ADDRESS:PORT, with this replica's address as the others see "
+            "it",
+        )
+    elif (fault := _unfit_for_the_ring(listen.ring.host)) is not None:
+        yield _ERROR, ring, fault
+
+
+def _unfit_for_the_ring(host: str) -> str | None:
+    """Replicas know each other by their addresses. 0.0.0.0 says that the environment tells ours:
+    replicas that read one file differ in nothing else."""
+    try:
+        address = ip_address(host)
+    except ValueError:
+        return f"{host} is a name; write this replica's address as the others see it"
+    if address.is_multicast:
+        return f"{host} is no replica's; write this replica's address as the others see it"
+    return None
 
 
 def _users(gateway: GatewaySpec, users: Sequence[UserRow]) -> list[Problem]:

@@ -29,6 +29,9 @@ SECRET_FIELDS: Final = frozenset(
         "verifier",
         "previousVerifier",
         "remoteKey",
+        "key",
+        "previousKey",
+        "namesKey",
     }
 )
 _SHOWN_MAX: Final = 60  # characters of a wrong value in a message

@@ -19,6 +19,7 @@ from ferrule.accounts.users import USERNAME_MAX
 from ferrule.accounts.verifiers import parse_verifier
 from ferrule.core.ids import Address
 from ferrule.core.secret import Secret
+from ferrule.store.valkey_url import parse_url
 
 T = TypeVar("T")
 
@@ -227,6 +228,13 @@ def read_username(value: object) -> str:
     return name
 
 
+def read_store_url(value: object) -> str:
+    """As it is, if `store.valkey_url` can read it. Never quotes it: there may be a password."""
+    url = _str(value)
+    parse_url(url)
+    return url
+
+
 def _str(value: object) -> str:
     return value if isinstance(value, str) else str(getattr(value, "text", value))
 
@@ -322,3 +330,8 @@ VerifierText = Annotated[
 Username = Annotated[str, PlainValidator(read_username), _schema(minLength=1, maxLength=255)]
 Identity = Annotated[str, PlainValidator(read_identity), _schema(maxLength=254)]
 """An address, or "@" and a domain name; written without the "@"."""
+StoreUrl = Annotated[
+    str,
+    PlainValidator(read_store_url),
+    _schema(examples=["valkeys://valkey.example:6379/0"], maxLength=512),
+]

@@ -10,9 +10,10 @@ from __future__ import annotations
 import ctypes
 import os
 import signal
+import socket
 import subprocess
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from ipaddress import IPv4Interface
 from pathlib import Path
@@ -129,14 +130,82 @@ def connect(here: Plug, there: Plug) -> None:
             peer = {"ifname": there.interface, "net_ns_fd": there.namespace.descriptor}
             ip.link("add", ifname=here.interface, kind="veth", peer=peer)
 
+    _laying(here.namespace, lay)
+    for plug in (here, there):
+        plug.namespace.run(lambda plug=plug: _set_up(plug.interface, plug.address))  # type: ignore[misc]
+
+
+def _laying(namespace: Namespace, work: Callable[[], None]) -> None:
     try:
-        here.namespace.run(lay)
-        for plug in (here, there):
-            plug.namespace.run(lambda plug=plug: _set_up(plug.interface, plug.address))  # type: ignore[misc]
+        namespace.run(work)
     except NetlinkError as error:
         raise DemoNetError(
             f"the network can't be laid: {error.args[-1]}. Run it as root"
         ) from error
+
+
+@dataclass(frozen=True, slots=True)
+class Bridge:
+    """A switch that lives in a namespace, which is itself plugged into it."""
+
+    namespace: Namespace
+    name: str
+
+
+def add_bridge(namespace: Namespace, name: str, address: IPv4Interface) -> Bridge:
+    """DemoNetError."""
+
+    def add() -> None:
+        with IPRoute() as ip:
+            ip.link("add", ifname=name, kind="bridge")
+
+    _laying(namespace, add)
+    namespace.run(lambda: _set_up(name, address))
+    return Bridge(namespace, name)
+
+
+def plug_in(
+    bridge: Bridge, port: str, there: Namespace, interface: str, address: IPv4Interface
+) -> None:
+    """A cable from a port of the bridge to another namespace. DemoNetError."""
+
+    def lay() -> None:
+        with IPRoute() as ip:
+            peer = {"ifname": interface, "net_ns_fd": there.descriptor}
+            ip.link("add", ifname=port, kind="veth", peer=peer)
+            (index,) = ip.link_lookup(ifname=port)
+            (master,) = ip.link_lookup(ifname=bridge.name)
+            ip.link("set", index=index, master=master)
+
+    _laying(bridge.namespace, lay)
+    bridge.namespace.run(lambda: _set_up(port, None))
+    there.run(lambda: _set_up(interface, address))
+
+
+def add_addresses(namespace: Namespace, interface: str, addresses: Iterable[str]) -> None:
+    """Each alone, without a network."""
+
+    def add() -> None:
+        with IPRoute() as ip:
+            (index,) = ip.link_lookup(ifname=interface)
+            for address in addresses:
+                ip.addr("add", index=index, address=address, prefixlen=32)
+
+    namespace.run(add)
+
+
+def replace_route(namespace: Namespace, destination: str, gateways: Sequence[str]) -> None:
+    """By way of one, or spread over several."""
+
+    def replace() -> None:
+        with IPRoute() as ip:
+            if len(gateways) == 1:
+                ip.route("replace", dst=destination, gateway=gateways[0])
+            else:
+                hops = [{"gateway": gateway} for gateway in gateways]
+                ip.route("replace", dst=destination, family=socket.AF_INET, multipath=hops)
+
+    namespace.run(replace)
 
 
 def set_up_loopback(namespace: Namespace) -> None:

@@ -8,24 +8,17 @@ processes that die with this one.
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
-import os
 import shutil
-import signal
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Iterable
 from ipaddress import IPv4Interface
 from pathlib import Path
 from types import TracebackType
 from typing import Final
 
-import aiohttp
-from prometheus_client.parser import text_string_to_metric_families
-
+from ferrule.runtime.demo_gateway import HTTP_PORT, DemoGateway, has_nft
 from ferrule.runtime.demo_net import (
     Namespace,
     Plug,
@@ -43,10 +36,7 @@ INNER: Final = "10.20.0.1"
 PSK: Final = "the demonstration's pre-shared key"
 USERS: Final = {"alice": "alice's password", "bob": "bob's password"}
 
-_HTTP_PORT: Final = 9190
-_READY_SECONDS: Final = 30.0
 _STOP_SECONDS: Final = 10.0
-_LOG_LINES: Final = 30
 _CONFIG: Final = """\
 listen:
   http: {gateway}:{port}
@@ -61,23 +51,16 @@ users:
 """
 
 
-class StageError(Exception):
-    """A process of the demo failed; the message is for a person, with the end of its log."""
-
-
 class Stage:
     """Use it in a `with`, from a process that has entered a network namespace of its own."""
 
     def __init__(self) -> None:
         self.directory = Path(tempfile.mkdtemp(prefix="ferrule-demo-"))
-        self.admin = self.directory / "admin.sock"
-        self.config = self.directory / "gateway.yaml"
-        self.log = self.directory / "gateway.log"
-        self.snat = _has_nft()
+        self.gateway = DemoGateway("gateway", self.directory, GATEWAY)
+        self.snat = has_nft()
         self._processes: list[subprocess.Popen[bytes]] = []
         self._namespaces: list[Namespace] = []
         self._gateway_host: Namespace | None = None
-        self._gateway: subprocess.Popen[bytes] | None = None
 
     def __enter__(self) -> Stage:
         return self
@@ -88,6 +71,7 @@ class Stage:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
+        self.gateway.kill()
         for process in self._processes:
             process.kill()
             process.wait()
@@ -115,78 +99,29 @@ class Stage:
         """Start `ferrule serve`; returns the seconds until it was ready. Raises StageError."""
         assert self._gateway_host is not None
         self.write_config()
-        argv = [sys.executable, "-m", "ferrule.cli.main", "serve", "--config", str(self.config)]
-        began = time.monotonic()
-        self._gateway = self._gateway_host.start(argv, self.log)
-        self._processes.append(self._gateway)
-        async with aiohttp.ClientSession() as http:
-            while time.monotonic() - began < _READY_SECONDS:
-                if self._gateway.poll() is not None:
-                    raise StageError(f"the gateway did not start\n{self.log_end()}")
-                with contextlib.suppress(aiohttp.ClientError):
-                    async with http.get(_url("/readyz")) as response:
-                        if response.status == 200:
-                            return time.monotonic() - began
-                await asyncio.sleep(0.02)
-        raise StageError(f"the gateway was not ready in {_READY_SECONDS:.0f} s\n{self.log_end()}")
+        return await self.gateway.start(self._gateway_host)
 
     async def stop_gateway(self) -> None:
         """SIGTERM, then wait for a clean end. Raises StageError."""
-        assert self._gateway is not None
-        self._gateway.send_signal(signal.SIGTERM)
-        try:
-            code = await asyncio.to_thread(self._gateway.wait, _STOP_SECONDS)
-        except subprocess.TimeoutExpired:
-            raise StageError(f"the gateway did not stop\n{self.log_end()}") from None
-        if code != 0:
-            raise StageError(f"the gateway ended with {code}\n{self.log_end()}")
-
-    def log_end(self) -> str:
-        """The last lines of the gateway's log."""
-        if not self.log.exists():
-            return ""
-        return "\n".join(self.log.read_text(errors="replace").splitlines()[-_LOG_LINES:])
+        self.gateway.tell_to_stop()
+        await self.gateway.await_end(_STOP_SECONDS)
 
     # --- what an operator does
 
     def write_config(self, disabled: Iterable[str] = ()) -> None:
-        """In one piece, as an editor or a mounted Secret does it."""
+        """With these users disabled."""
         text = _CONFIG.format(
             gateway=GATEWAY,
-            port=_HTTP_PORT,
-            admin=self.admin,
+            port=HTTP_PORT,
+            admin=self.gateway.admin,
             psk=PSK,
             snat=str(self.snat).lower(),
         )
         for user, password in USERS.items():
             enabled = str(user not in disabled).lower()
             text += f'- {{username: {user}, password: "{password}", enabled: {enabled}}}\n'
-        draft = self.config.with_suffix(".new")
-        draft.write_text(text)
-        draft.chmod(0o600)
-        os.replace(draft, self.config)
-
-    async def metrics(self) -> dict[str, float]:
-        """Every sample of /metrics, named as in the exposition format. Raises StageError."""
-        async with aiohttp.ClientSession() as http, http.get(_url("/metrics")) as response:
-            text = await response.text()
-            if response.status != 200:
-                raise StageError(f"/metrics: {response.status}\n{self.log_end()}")
-        samples: dict[str, float] = {}
-        for family in text_string_to_metric_families(text):
-            for sample in family.samples:
-                labels = ",".join(f'{name}="{value}"' for name, value in sample.labels.items())
-                samples[f"{sample.name}{{{labels}}}" if labels else sample.name] = sample.value
-        return samples
+        self.gateway.write_config(text)
 
 
 def _plug(namespace: Namespace, interface: str, address: str) -> Plug:
     return Plug(namespace, interface, IPv4Interface(f"{address}/24"))
-
-
-def _url(path: str) -> str:
-    return f"http://{GATEWAY}:{_HTTP_PORT}{path}"
-
-
-def _has_nft() -> bool:
-    return shutil.which("nft", path=f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin") is not None

@@ -19,10 +19,12 @@ from ferrule.core.ids import ClientId
 from ferrule.core.reasons import Reason
 from ferrule.dataplane.interface import IkeDatagram, Plane, Punt, SessionCounters, UnknownSpi
 from ferrule.gateway import effects as g
+from ferrule.gateway.admission import Leases, LocalLeases
 from ferrule.gateway.deeds import perform
 from ferrule.gateway.gateway import Gateway
 
 _PUNTS_MAX = 8192  # control traffic of clients
+_FENCED_SECONDS = 0.2  # until clients' timers are looked at again
 _STRANGERS_MAX = 1024  # IKE datagrams waiting; a stranger can't starve a client
 
 
@@ -45,8 +47,22 @@ class Report(Protocol):
         """An exception is being handled: log it with its traceback."""
 
 
+class Others(Protocol):
+    """What there is to mind where other members may have our clients, or we theirs."""
+
+    def may_serve(self) -> bool:
+        """False: we are fenced, and our clients stand still."""
+
+    def take_ike(self, punt: IkeDatagram) -> bool:
+        """True: it is for another member, and on its way."""
+
+    def commit(self, effects: list[g.GatewayEffect], now: float) -> list[g.GatewayEffect]:
+        """What may be done at once. The rest comes by `perform` when it is written down."""
+
+
 class Driver:
-    """Owns the punt queue and the one timer; knows nothing of sockets."""
+    """Owns the punt queue and the one timer; knows nothing of sockets. `leases` says who may come
+    in: this process alone, unless another is put there. `others` is None without any."""
 
     def __init__(
         self,
@@ -54,6 +70,8 @@ class Driver:
         report: Report,
         loop: asyncio.AbstractEventLoop,
     ) -> None:
+        self.leases: Leases = LocalLeases(gateway)
+        self.others: Others | None = None
         self._gateway = gateway
         self._report = report
         self._loop = loop
@@ -96,14 +114,43 @@ class Driver:
             punt = self._punts.popleft()
             if isinstance(punt, IkeDatagram):
                 self._strangers -= 1
+            if self.others is not None and self._is_not_ours(punt, self.others):
+                continue
             client = None if isinstance(punt, IkeDatagram | UnknownSpi) else punt.client
             self._guarded(partial(self._gateway.receive, punt), type(punt).__name__, client)
         self._arm()
 
-    def command(self, verb: Callable[[float], Iterable[g.GatewayEffect]]) -> None:
-        """Run a verb of the gateway from outside (admin, reload, shutdown)."""
-        self._guarded(verb, "command", None)
+    def _is_not_ours(self, punt: Punt, others: Others) -> bool:
+        if isinstance(punt, IkeDatagram):
+            try:
+                return others.take_ike(punt)
+            except Exception:  # noqa: BLE001 - a bug costs this message
+                self._report.bug("relay")
+                return True
+        if others.may_serve():
+            return False
+        self._report.dropped(Reason.FENCED, type(punt).__name__)
+        return True
+
+    def command(
+        self,
+        verb: Callable[[float], Iterable[g.GatewayEffect]],
+        client: ClientId | None = None,
+    ) -> None:
+        """Run a verb of the gateway from outside (admin, reload, shutdown). A bug in it costs
+        `client`, if it is about one."""
+        self.run(verb, client)
         self.drain()
+
+    def run(
+        self, verb: Callable[[float], Iterable[g.GatewayEffect]], client: ClientId | None
+    ) -> None:
+        """The same in the middle of something: the queue is not worked off."""
+        self._guarded(verb, "command", client)
+        self._arm()
+
+    def bug(self, where: str) -> None:
+        self._report.bug(where)
 
     def _guarded(
         self,
@@ -131,14 +178,25 @@ class Driver:
 
     def _on_timer(self) -> None:
         self._timer = None
+        if self.others is not None and not self.others.may_serve():
+            self._timer = self._loop.call_later(_FENCED_SECONDS, self._on_timer)
+            return
         for client in self._gateway.due(self._loop.time()):
             self._guarded(partial(self._gateway.expire, client), "timer", client)
         self.drain()
 
     # --- out
 
+    def perform(self, effects: Iterable[g.GatewayEffect]) -> None:
+        """What `Others.commit` kept back, now."""
+        assert self._plane is not None
+        for effect in effects:
+            perform(self._plane, effect)  # type: ignore[arg-type]
+
     def _execute(self, effects: Iterable[g.GatewayEffect], now: float) -> None:
         plane, report = self._plane, self._report
+        if self.others is not None:
+            effects = self.others.commit(list(effects), now)
         assert plane is not None
         for effect in effects:
             match effect:
@@ -146,6 +204,10 @@ class Driver:
                     self._answer_activity(effect, now)
                 case g.RunCheck():
                     self._run_check(effect)
+                case g.AskAdmission():
+                    self._execute(self.leases.ask(effect, now), now)
+                case g.ReleaseLease():
+                    self.leases.release(effect)
                 case g.Dropped():
                     report.dropped(effect.reason, effect.detail)
                 case g.StageDone():

@@ -22,6 +22,7 @@ from ferrule.runtime.config_values import (
     Lifetime,
     Network,
     SecretText,
+    StoreUrl,
 )
 from ferrule.runtime.proposals import (
     DEFAULT_PHASE1,
@@ -241,11 +242,60 @@ class Egress(Section):
     tunnel. Clients that ignore it send everything."""
 
 
+class StoreTls(Section):
+    """TLS to the store, for URLs whose scheme begins with `valkeys` or `rediss`."""
+
+    ca_file: str | None = None
+    """A file of certificates that may sign the store's, relative to this file. Absent: the
+    system's own list."""
+
+    server_name: str = Field(default="", max_length=253)
+    """Name that the store's certificate must have. Empty: the host of `url`."""
+
+
 class Store(Section):
     """Where the state shared by replicas lives."""
 
-    type: Literal["Memory"] = "Memory"
-    """`Memory`: in the process, for one replica."""
+    type: Literal["Memory", "Valkey"] = "Memory"
+    """`Memory`: in the process, for one replica. `Valkey`: in a Valkey or Redis that all replicas
+    share."""
+
+    url: StoreUrl | None = None
+    """Such as `valkeys://valkey.example:6379/0`, with TLS, or `valkey://USER@HOST`; by Sentinel
+    `valkeys+sentinel://HOST,HOST/SERVICE`, in cluster mode `valkeys+cluster://HOST,HOST`, on this
+    machine `unix:///PATH`. Without a password: that has a field of its own."""
+
+    gateway: str = Field(default="ferrule", min_length=1, max_length=253)
+    """Names the gateway in the store: several may share one."""
+
+    password: SecretText | None = None
+    """Password of the store."""
+
+    password_file: str | None = None
+    """A file that holds the password."""
+
+    tls: StoreTls = StoreTls()
+    """TLS to the store."""
+
+    key: SecretText | None = None
+    """Seals what lies in the store and what crosses the ring: 32 random octets or more, in any
+    form, the same for all replicas. Valkey needs it."""
+
+    key_file: str | None = None
+    """A file that holds that key."""
+
+    previous_key: SecretText | None = None
+    """The key before, still accepted while it is being replaced."""
+
+    previous_key_file: str | None = None
+    """A file that holds the key before."""
+
+    names_key: SecretText | None = None
+    """Hides user names in the store and shard numbers in SPIs: like `key`, but never replaced.
+    Valkey needs it."""
+
+    names_key_file: str | None = None
+    """A file that holds the names' key."""
 
 
 class Limits(Section):

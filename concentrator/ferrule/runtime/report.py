@@ -65,9 +65,9 @@ class TelemetryReport:
             ready=self.ready,
             isakmp_sas=Counter(sa.suite for sa in ike if sa.state == "up"),
             ipsec_sas=Counter(
-                str(suite)
+                str(pair.suite)
                 for client in gateway.clients.values()
-                for suite in client.ipsec_sas.values()
+                for pair in client.ipsec_sas.values()
             ),
             user_sessions=on,
             pools=self._accounts.pool_use(),

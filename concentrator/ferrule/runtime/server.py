@@ -7,7 +7,6 @@ import contextlib
 import os
 import signal
 import time
-from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -16,15 +15,14 @@ import structlog
 from ferrule import __version__
 from ferrule.accounts.admission import Accounts
 from ferrule.cluster.shards import SHARDS, ShardNames
-from ferrule.core.ids import ClientId, SessionId, TunnelId
 from ferrule.core.ids import Path as NetPath
 from ferrule.core.reasons import Reason
 from ferrule.core.secret import Secret
 from ferrule.dataplane.python import PythonPlane
-from ferrule.gateway.call import Call
 from ferrule.gateway.gateway import Gateway
 from ferrule.gateway.settings import SessionKey, Site
 from ferrule.runtime.admin import serve_admin
+from ferrule.runtime.administration import Administration
 from ferrule.runtime.assemble import gateway_settings
 from ferrule.runtime.config import Config, load
 from ferrule.runtime.config_accounts import accounts_settings
@@ -32,6 +30,8 @@ from ferrule.runtime.config_problems import ConfigError
 from ferrule.runtime.driver import Driver
 from ferrule.runtime.egress import EGRESS_ERRORS, adapt_host, open_egress
 from ferrule.runtime.health import serve_http
+from ferrule.runtime.member import Member
+from ferrule.runtime.member_config import member_name, names_key, open_store
 from ferrule.runtime.remote import serve_remote
 from ferrule.runtime.report import TelemetryReport
 from ferrule.runtime.sources import Sources, revisions
@@ -75,9 +75,7 @@ class Server:
         """`config` is what `load_newest` made of `path`."""
         self._config = config
         self._sources = sources_of(config, path)
-        self._revisions = revisions(self._sources.file.parent)
         self._log = structlog.get_logger("ferrule")
-        self._started = time.monotonic()
         self._stop = asyncio.Event()
         self._failure = ""
         self._reload_lock = asyncio.Lock()
@@ -95,10 +93,7 @@ class Server:
             os.urandom,
             wall_offset=time.time() - loop.time(),
         )
-        names = ShardNames(Secret(os.urandom(32)), tuple(range(SHARDS)), os.urandom)
-        self._gateway = Gateway(site, names, os.urandom)
-        self._report = TelemetryReport(self._accounts, self._gateway)
-        self._driver = Driver(self._gateway, self._report, loop)
+        self._assemble(config, site, loop)
         async with contextlib.AsyncExitStack() as stack:
             stack.callback(self._driver.close)
             host = str(listen.address or "0.0.0.0")
@@ -109,6 +104,7 @@ class Server:
                 punt=self._driver.punt,
                 transmit=self._transmit,
                 deliver=self._tun.write,
+                elsewhere=self._member.relay if self._member is not None else None,
             )
             self._driver.attach(self._plane)
             self._report.attach(self._plane, self._receive_buffers(), self._overflowed)
@@ -127,11 +123,13 @@ class Server:
             await stack.enter_async_context(
                 serve_http(http, self._report.metrics.registry, self._missing)
             )
-            await stack.enter_async_context(serve_admin(self, listen.admin))
+            await stack.enter_async_context(serve_admin(self._administration, listen.admin))
             if listen.remote is not None:
                 await stack.enter_async_context(serve_remote(self, listen.remote, self._remote_key))
             self._keep(stack, watch(self._files, self._reload))
             await self._await_link()
+            if self._member is not None:
+                await self._member.start(stack, self._plane, self._receive, self._send)
             self._report.ready = True
             self._log.info(
                 "ready",
@@ -143,9 +141,41 @@ class Server:
                 users=len(self._accounts.users),
             )
             await self._stop.wait()
-            await self._say_goodbye()
+            await self._leave()
         if self._failure:
             raise OSError(self._failure)
+
+    def _assemble(self, config: Config, site: Site, loop: asyncio.AbstractEventLoop) -> None:
+        """The gateway and its driver; and the member of a cluster, if this is to be one."""
+        self._member: Member | None = None
+        shared = config.gateway.store.type != "Memory"
+        names = ShardNames(names_key(config), () if shared else tuple(range(SHARDS)), os.urandom)
+        self._gateway = Gateway(
+            site,
+            names,
+            os.urandom,
+            clustered=shared,
+            member=member_name(config) if shared else "",
+        )
+        self._report = TelemetryReport(self._accounts, self._gateway)
+        self._driver = Driver(self._gateway, self._report, loop)
+        if shared:
+            store = open_store(config.gateway.store, self._sources.file.parent)
+            self._member = Member(
+                config, store, names, self._gateway, self._driver, self._report, loop
+            )
+        self._administration = Administration(
+            self._gateway,
+            self._accounts,
+            self._driver,
+            self._report,
+            self._member,
+            clock=loop.time,
+            file=lambda: self._sources.file,
+            receive_buffers=self._receive_buffers,
+            plane=lambda: self._plane,
+        )
+        self._administration.revisions = revisions(self._sources.file.parent)
 
     def _open_ports(self, stack: contextlib.AsyncExitStack, host: str) -> None:
         listen = self._config.listen
@@ -198,6 +228,17 @@ class Server:
                 raise OSError(f"the TUN device {self._tun.name} does not come up: set its link up")
             await asyncio.sleep(_LINK_POLL_SECONDS)
 
+    async def _leave(self) -> None:
+        """Hand everybody over, or say goodbye where nobody is to take them."""
+        member = self._member
+        if member is None:
+            await self._say_goodbye()
+            return
+        handed_over = await member.drain(self._config.gateway.drain.timeout_seconds)
+        if not handed_over and member.may_serve():  # else others have our clients, or will
+            await self._say_goodbye()
+        await member.cluster.leave()
+
     async def _say_goodbye(self) -> None:
         """CDN, StopCCN and Delete to everybody; then wait a moment for the acknowledgements."""
         sessions = sum(1 for _ in self._gateway.sessions())
@@ -210,7 +251,9 @@ class Server:
 
     def _missing(self) -> str:
         """What /readyz still waits for; "" for nothing."""
-        return "" if self._report.ready else "starting"
+        if not self._report.ready:
+            return "starting"
+        return self._member.missing if self._member is not None else ""
 
     def _overflowed(self) -> dict[str, int]:
         counts: dict[str, int] = {}
@@ -254,6 +297,12 @@ class Server:
             self._stop.set()
 
     def _transmit(self, path: NetPath, data: bytes) -> None:
+        if path.via and self._member is not None:
+            self._member.relay.to_client(path, data)
+        else:
+            self._ports[path.natt].send(path, data)
+
+    def _send(self, path: NetPath, data: bytes) -> None:
         self._ports[path.natt].send(path, data)
 
     # --- reload
@@ -293,7 +342,7 @@ class Server:
         except ValueError as error:
             problems = [str(error)]
         else:
-            self._revisions = numbers
+            self._administration.revisions = numbers
             return ""
         self._report.metrics.reloaded(ok=False)
         for problem in problems:
@@ -304,6 +353,9 @@ class Server:
         for name in type(config.listen).model_fields.keys() - _RELOADED:
             if getattr(config.listen, name) != getattr(self._config.listen, name):
                 self._log.warning("listen is only read at the start: restart", field=name)
+        for name in ("type", "url", "gateway", "tls"):
+            if getattr(config.gateway.store, name) != getattr(self._config.gateway.store, name):
+                self._log.warning("the store is only chosen at the start: restart", field=name)
         loop = asyncio.get_running_loop()
         now = loop.time()
         self._gateway.site.wall_offset = time.time() - now
@@ -312,9 +364,11 @@ class Server:
         self._config = config
         self._adapt_host(config)
         self._driver.command(lambda _: self._gateway.reload(gateway_settings(config)))
+        if self._member is not None:
+            self._member.reload(config)
         for ending in endings:
             if isinstance(ending.key, SessionKey):
-                self._end(ending.key, ending.reason)
+                self._administration.end(ending.key, ending.reason)
         self._report.metrics.reloaded(ok=True)
         self._tell_weak(config)
         self._log.info(
@@ -327,93 +381,11 @@ class Server:
         except EGRESS_ERRORS as error:
             self._log.error("host not configured for the new configuration", cause=str(error))
 
-    def _end(self, key: SessionKey, reason: Reason) -> None:
-        self._driver.command(lambda now: self._gateway.close_session(key, reason, now))
-
-    # --- admin
-
-    def status(self) -> dict[str, Any]:
-        up = sum(1 for call in self._gateway.sessions() if call.facts.up_at is not None)
-        return {
-            "version": __version__,
-            "uptime_seconds": round(time.monotonic() - self._started, 1),
-            "ready": self._report.ready,
-            "config": str(self._sources.file),
-            "users": len(self._accounts.users),
-            "clients": len(self._gateway.clients),
-            "sessions": up,
-            "sessions_in_setup": self._gateway.site.calls - up,
-            "pools": [
-                {"name": use.name, "size": use.size, "leased": use.leased}
-                for use in self._accounts.pool_use()
-            ],
-            "receive_buffer_octets": self._receive_buffers(),
-        }
-
-    def remote_status(self) -> dict[str, Any]:
-        """For an operator: what a resource's status shows."""
-        on = Counter(
-            call.facts.username for call in self._gateway.sessions() if call.facts.up_at is not None
-        )
-        return {
-            "version": __version__,
-            "ready": self._report.ready,
-            "revisions": self._revisions,
-            "sessions": on.total(),
-            "pool_free": sum(use.free for use in self._accounts.pool_use()),
-            "users": on,
-            "connected": self._report.connected,
-            "weak_sas": self._report.weak_sas(),
-        }
-
     def _remote_key(self) -> Secret:
         key = self._config.listen.remote_key
         assert key is not None, "config_checks wants one where there is a remote port"
         return key
 
-    def sessions(self) -> list[dict[str, Any]]:
-        now = asyncio.get_running_loop().time()
-        return [self._describe(call, now) for call in self._gateway.sessions()]
-
-    def _describe(self, call: Call, now: float) -> dict[str, Any]:
-        facts = call.facts
-        counters = self._plane.session_counters(*call.key)
-        return {
-            "session": "/".join(map(str, call.key)),
-            "user": facts.username,
-            "address": str(facts.address) if facts.address else "",
-            "peer": str(facts.path.peer),
-            "state": "up" if facts.up_at is not None else "setting up",
-            "seconds": round(now - (facts.up_at or facts.started), 1),
-            "identity": facts.identity,
-            "client": facts.client_name,
-            "auth": facts.auth_method,
-            "phase1": facts.phase1_suite,
-            "phase2": facts.phase2_suite,
-            "octets_up": counters.octets_up if counters else 0,
-            "octets_down": counters.octets_down if counters else 0,
-            "idle_seconds": round(now - counters.last_data, 1)
-            if counters and counters.last_data
-            else None,
-        }
-
-    def kick(self, *, session: str = "", user: str = "", everyone: bool = False) -> int:
-        if not (session or user or everyone):
-            raise ValueError("name a session, a user, or all")
-        wanted = _session_key(session) if session else None
-        keys = [
-            call.key
-            for call in self._gateway.sessions()
-            if everyone or call.key == wanted or (user and call.facts.username == user)
-        ]
-        for key in keys:
-            self._end(key, Reason.ADMIN_KICK)
-        return len(keys)
-
-
-def _session_key(text: str) -> SessionKey:
-    try:
-        client, tunnel, session = (int(part) for part in text.split("/"))
-    except ValueError:
-        raise ValueError(f"{text!r} is no session; they look like 3/17/4") from None
-    return SessionKey(ClientId(client), TunnelId(tunnel), SessionId(session))
+    def remote_status(self) -> dict[str, Any]:
+        """For an operator, over the remote port."""
+        return self._administration.remote_status()

@@ -20,6 +20,7 @@ from ferrule.cluster.members import Epoch, EpochId, Identity, Record
 from ferrule.core.reasons import Reason
 
 LEASE_SECONDS: Final = 90.0  # renewed every 30 s
+OVER_SECONDS: Final = 600.0  # a session that is over does not come back
 DIRECTORY_SECONDS: Final = 180.0  # published every 60 s
 CHECKPOINT_SECONDS: Final = 86_400.0  # of a shard that nobody writes to any more
 
@@ -77,7 +78,8 @@ class Checkpoint:
 
 @dataclass(frozen=True, slots=True)
 class Lease:
-    """A session that counts, with its address. `since_ms` is Unix time: the older session wins."""
+    """A session that counts, with its address. `since_ms` is Unix time: the older session wins.
+    `owner` is the identity of a member, as text."""
 
     session: str
     user: str
@@ -135,11 +137,14 @@ Admission: TypeAlias = Granted | Refused
 
 @dataclass(frozen=True, slots=True)
 class Renewal:
-    """`lost` are sessions whose address is an older session's: they must end. `displaced` are
-    younger sessions that had to make room for one of ours."""
+    """`lost` are sessions that must end: their address is an older session's, or they were released
+    or replaced in the last OVER_SECONDS. `displaced` are younger sessions that had to make room
+    for one of ours. `generation` is another one each time that the store was emptied; "" before it
+    has an epoch again, and where it was emptied meanwhile."""
 
     lost: tuple[str, ...] = ()
     displaced: tuple[Replaced, ...] = field(default=())
+    generation: str = field(default="", compare=False)
 
 
 class Store(Protocol):
@@ -180,16 +185,19 @@ class Store(Protocol):
 
     async def admit(self, request: LeaseRequest) -> Admission:
         """Check the limits and lease an address, in one step. For a session that has a lease: the
-        same again."""
+        same again. What was not renewed is free, unless its owner is listed in the epoch and has
+        not said `restored` either: then it lives, and does not reach the store."""
         ...
 
     async def renew(self, leases: Sequence[Lease]) -> Renewal:
         """These sessions go on, with LEASE_SECONDS more. A lease that the store does not have is
-        put back; where two want one address, the older session keeps it."""
+        put back; where two want one address, the older session keeps it. Without any leases it
+        still tells the generation."""
         ...
 
-    async def restored(self, member: Identity) -> bool:
-        """This member has renewed all leases that it has. True: every member has."""
+    async def restored(self, member: Identity, generation: str) -> bool:
+        """This member has renewed all leases that it has, and each renewal was of this generation;
+        of another one, nothing happens. True: every member has, since the store was empty."""
         ...
 
     async def release(self, session: str) -> None:

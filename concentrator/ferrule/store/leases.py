@@ -3,21 +3,26 @@
 Addresses are chosen as `accounts.pools` does: by the client's wish, by what the user had last, else
 one that was never used, else the one released longest ago. A lease that is not renewed expires,
 but not when nobody could renew it: after a pause in which nothing was asked (the store was stopped,
-or its clock jumped) everybody gets time to come back first. Times are Unix milliseconds.
+or its clock jumped) everybody gets time to come back first, and an owner that is known to live and
+not heard keeps what it has. What is over does not come back: a renewal may arrive late, and who
+was replaced may not have heard it; until then nobody but the same user gets his address. Times are
+Unix milliseconds.
 """
 
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from ipaddress import IPv4Address
+from types import MappingProxyType
 from typing import Final
 
 from ferrule.accounts.users import OnLimit
 from ferrule.core.reasons import Reason
 from ferrule.store.interface import (
     LEASE_SECONDS,
+    OVER_SECONDS,
     Admission,
     Granted,
     Lease,
@@ -30,6 +35,8 @@ from ferrule.store.snapshot import LeaseImage
 
 LEASE_MS: Final = int(LEASE_SECONDS * 1000)
 GAP_MS: Final = LEASE_MS // 2  # without a question: leases could not be renewed
+_NOBODY: Final[Mapping[str, int]] = MappingProxyType({})
+OVER_MS: Final = int(OVER_SECONDS * 1000)
 REAPED_MAX: Final = 100  # at once
 
 
@@ -43,13 +50,18 @@ class LeaseBook:
         self._expiry: OrderedDict[str, int] = OrderedDict()  # soonest first
         self._released: OrderedDict[int, None] = OrderedDict()  # longest ago first
         self._cursors: dict[tuple[int, int], int] = {}
+        self._over: OrderedDict[str, int] = OrderedDict()  # soonest forgotten first
+        self._leaving: dict[str, tuple[Lease, int]] = {}  # had to make room, and is not over yet
         self._last_address: dict[str, int] = {}
         self._last_user: dict[int, str] = {}
         self._asked_ms: int | None = None
         self._quiet_until_ms = 0
 
-    def admit(self, request: LeaseRequest, now_ms: int) -> Admission:
-        self._reap(now_ms)
+    def admit(
+        self, request: LeaseRequest, now_ms: int, said_all_ms: Mapping[str, int] = _NOBODY
+    ) -> Admission:
+        """`said_all_ms`: of each owner that lives, when it had last renewed all that it has."""
+        self._reap(now_ms, said_all_ms)
         held = self.leases.get(request.session)
         if (
             held is not None
@@ -58,16 +70,19 @@ class LeaseBook:
         ):
             self._extend(held.session, now_ms)
             return Granted(held.address)
-        self.release(request.session, now_ms)
+        self._remove(request.session)
         replaced = self._make_room(request)
         if isinstance(replaced, Reason):
             return Refused(replaced)
-        address = self._choose(request, replaced)
+        self._leaving.pop(request.session, None)
+        awaited = self._awaited(request.user, now_ms, said_all_ms)
+        address = self._choose(request, replaced, awaited)
         if isinstance(address, Reason):
             return Refused(address)
         out = tuple(Replaced(stale, self.leases[stale].owner) for stale in replaced)
         for stale in replaced:
-            self._remove(stale)
+            self._replace(stale, now_ms)
+        self._over.pop(request.session, None)
         self._take(_lease(request, address), now_ms)
         return Granted(IPv4Address(address), out)
 
@@ -76,6 +91,9 @@ class LeaseBook:
         lost: list[str] = []
         displaced: list[Replaced] = []
         for lease in leases:
+            if lease.session in self._over:
+                lost.append(lease.session)
+                continue
             other = self._holders.get(int(lease.address))
             if other is not None and other != lease.session:
                 holder = self.leases[other]
@@ -84,7 +102,7 @@ class LeaseBook:
                     self._remove(lease.session)
                     continue
                 displaced.append(Replaced(other, holder.owner))
-                self._remove(other)
+                self._replace(other, now_ms)
             known = self.leases.get(lease.session)
             if known is not None and (known.address, known.user) == (lease.address, lease.user):
                 self.leases[lease.session] = replace(known, owner=lease.owner)
@@ -96,7 +114,8 @@ class LeaseBook:
 
     def release(self, session: str, now_ms: int) -> None:
         self._note_time(now_ms)
-        self._remove(session)
+        self._end(session, now_ms)
+        self._leaving.pop(session, None)
 
     def dump(self) -> LeaseImage:
         """What a file keeps."""
@@ -136,21 +155,32 @@ class LeaseBook:
 
     # --- addresses --------------------------------------------------------------------------
 
-    def _choose(self, request: LeaseRequest, replaced: Sequence[str]) -> int | Reason:
+    def _awaited(self, user: str, now_ms: int, said_all_ms: Mapping[str, int]) -> set[int]:
+        """Addresses of sessions of other users that may not have heard yet that they are over."""
+        self._leaving = {
+            session: (lease, until)
+            for session, (lease, until) in self._leaving.items()
+            if until > now_ms or _may_hold(lease.owner, until, said_all_ms)
+        }
+        return {int(lease.address) for lease, _ in self._leaving.values() if lease.user != user}
+
+    def _choose(
+        self, request: LeaseRequest, replaced: Sequence[str], awaited: set[int]
+    ) -> int | Reason:
         freed = [int(self.leases[session].address) for session in replaced]
         if request.static is not None:
             address = int(request.static)
-            if address in self._holders and address not in freed:
+            if (address in self._holders and address not in freed) or address in awaited:
                 return Reason.STATIC_ADDRESS_TAKEN
             return address
         ranges = [(int(first), int(last)) for first, last in request.ranges]
         wishes = (int(request.requested or 0), self._last_address.get(request.user, 0))
         for wish in wishes:
-            free = wish not in self._holders or wish in freed
+            free = (wish not in self._holders or wish in freed) and wish not in awaited
             awaited_by = self._last_user.get(wish, request.user)  # who will ask for it again
             if free and awaited_by == request.user and _within(wish, ranges):
                 return wish
-        address = self._never_used(ranges) or self._longest_released(ranges)
+        address = self._never_used(ranges) or self._longest_released(ranges, awaited)
         address = address or next((a for a in freed if _within(a, ranges)), 0)
         return address or Reason.POOL_EXHAUSTED
 
@@ -164,8 +194,8 @@ class LeaseBook:
                 return cursor
         return 0
 
-    def _longest_released(self, ranges: Sequence[tuple[int, int]]) -> int:
-        return next((address for address in self._released if _within(address, ranges)), 0)
+    def _longest_released(self, ranges: Sequence[tuple[int, int]], awaited: set[int]) -> int:
+        return next((a for a in self._released if a not in awaited and _within(a, ranges)), 0)
 
     # --- the book ---------------------------------------------------------------------------
 
@@ -187,6 +217,17 @@ class LeaseBook:
         self._last_address[lease.user] = address
         self._last_user[address] = lease.user
 
+    def _replace(self, session: str, now_ms: int) -> None:
+        """It makes room, and is going to be told so."""
+        self._leaving[session] = (self.leases[session], now_ms + LEASE_MS)
+        self._end(session, now_ms)
+
+    def _end(self, session: str, now_ms: int) -> None:
+        """Whoever renews it from now on is told so."""
+        self._remove(session)
+        self._over[session] = now_ms + OVER_MS
+        self._over.move_to_end(session)
+
     def _remove(self, session: str) -> None:
         lease = self.leases.pop(session, None)
         if lease is None:
@@ -204,8 +245,10 @@ class LeaseBook:
         if self._asked_ms is not None and now_ms - self._asked_ms > GAP_MS:
             self._quiet_until_ms = now_ms + LEASE_MS
         self._asked_ms = now_ms
+        while self._over and next(iter(self._over.values())) <= now_ms:
+            self._over.popitem(last=False)
 
-    def _reap(self, now_ms: int) -> None:
+    def _reap(self, now_ms: int, said_all_ms: Mapping[str, int]) -> None:
         self._note_time(now_ms)
         if now_ms < self._quiet_until_ms:
             return
@@ -213,11 +256,21 @@ class LeaseBook:
             session = next(iter(self._expiry), None)
             if session is None or self._expiry[session] > now_ms:
                 break
-            self._remove(session)
+            if _may_hold(self.leases[session].owner, self._expiry[session], said_all_ms):
+                self._extend(session, now_ms)
+            else:
+                self._remove(session)
 
     def _extend(self, session: str, now_ms: int) -> None:
         self._expiry[session] = now_ms + LEASE_MS
         self._expiry.move_to_end(session)
+
+
+def _may_hold(owner: str, until_ms: int, said_all_ms: Mapping[str, int]) -> bool:
+    """Does the owner of what was renewed LEASE_MS before live, and has had no chance to say that it
+    does not hold it any more? A round of renewals takes a while: one just after does not count."""
+    said = said_all_ms.get(owner)
+    return said is not None and said < until_ms - LEASE_MS + GAP_MS
 
 
 def _within(address: int, ranges: Iterable[tuple[int, int]]) -> bool:

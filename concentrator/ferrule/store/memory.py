@@ -11,6 +11,7 @@ import asyncio
 import contextlib
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
@@ -44,6 +45,7 @@ class MemberBook:
         self.epoch: Epoch | None = None
         self.records: dict[Identity, Record] = {}
         self.unrestored: set[Identity] = set()  # have yet to say which leases they hold
+        self.generation = ""
 
     def beat(self, record: Record) -> Members:
         if record.identity in self.records:
@@ -63,6 +65,7 @@ class MemberBook:
         identities = {member.identity for member in epoch.members}
         if self.epoch is None:
             self.unrestored = set(identities)
+            self.generation = f"{epoch.id.number}:{epoch.id.token:016x}"
         self.unrestored &= identities
         self.epoch = epoch
         self.records = {who: self.records.get(who, records[who]) for who in identities}
@@ -127,6 +130,7 @@ class MemoryStore:
         self.members = MemberBook()
         self.checkpoints = CheckpointBook()
         self.leases = LeaseBook()
+        self._said_all_ms: dict[Identity, int] = {}  # when a member had renewed all that it has
         self.problem = ""
         self._entries: dict[str, tuple[float, bytes]] = {}
         self._clock = clock
@@ -192,13 +196,22 @@ class MemoryStore:
         if not self.members.ready:
             return Refused(Reason.STORE_AWAY)
         self._changed.set()
-        return self.leases.admit(request, self._now_ms())
+        now_ms = self._now_ms()
+        said = self._said_all_ms
+        said_all_ms = {str(who): said.get(who, 0) for who in self.members.records}
+        return self.leases.admit(request, now_ms, said_all_ms)
 
     async def renew(self, leases: Sequence[Lease]) -> Renewal:
         self._changed.set()
-        return self.leases.renew(leases, self._now_ms())
+        renewal = self.leases.renew(leases, self._now_ms())
+        return replace(renewal, generation=self.members.generation)
 
-    async def restored(self, member: Identity) -> bool:
+    async def restored(self, member: Identity, generation: str) -> bool:
+        if generation != self.members.generation:
+            return False
+        said, listed = self._said_all_ms, self.members.records
+        self._said_all_ms = {who: at for who, at in said.items() if who in listed}
+        self._said_all_ms[member] = self._now_ms()
         return self.members.restored(member)
 
     async def release(self, session: str) -> None:

@@ -10,16 +10,20 @@ from __future__ import annotations
 
 import asyncio
 import json
+import ssl
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from ipaddress import IPv4Address
 from pathlib import Path
-from typing import Any, Final, TypeAlias
+from typing import Any, Final, NamedTuple, TypeAlias
 
 from valkey.asyncio import Sentinel, Valkey, ValkeyCluster
 from valkey.asyncio.cluster import ClusterNode
+from valkey.asyncio.connection import ConnectionPool, SSLConnection
 from valkey.asyncio.retry import Retry
+from valkey.asyncio.sentinel import SentinelManagedConnection
 from valkey.backoff import NoBackoff
+from valkey.credentials import CredentialProvider
 from valkey.exceptions import ConnectionError as ValkeyConnectionError
 from valkey.exceptions import ValkeyClusterException, ValkeyError
 
@@ -55,12 +59,13 @@ from ferrule.store.interface import (
     Replaced,
     StoreAway,
 )
-from ferrule.store.leases import GAP_MS, LEASE_MS, REAPED_MAX
+from ferrule.store.leases import GAP_MS, LEASE_MS, OVER_MS, REAPED_MAX
 from ferrule.store.valkey_url import Target, Topology
 
 CONNECTIONS_MAX: Final = 16
 TIMEOUT_SECONDS: Final = 2.0
 RENEWED_AT_ONCE: Final = 200  # a script holds everybody else up
+_TIMES: Final = (LEASE_MS, GAP_MS, OVER_MS)
 FAILURES: Final = (ValkeyError, ValkeyClusterException, OSError, TimeoutError)
 
 Argument: TypeAlias = bytes | str | int
@@ -69,7 +74,8 @@ Argument: TypeAlias = bytes | str | int
 @dataclass(frozen=True, slots=True)
 class ValkeySettings:
     """`password` is that of the ACL user in the URL, or of the default user. Files are PEM; without
-    `ca_file` the system's authorities are trusted."""
+    `ca_file` the system's authorities are trusted, with it nobody else. `server_name` is what the
+    server's certificate must say, "" for its host's name."""
 
     target: Target
     password: Secret | None = None
@@ -77,7 +83,20 @@ class ValkeySettings:
     ca_file: Path | None = None
     certificate_file: Path | None = None
     key_file: Path | None = None
+    server_name: str = ""
     timeout_seconds: float = TIMEOUT_SECONDS
+
+
+class _Credentials(CredentialProvider):
+    """Asked for at each connection, so that a password can be another one tomorrow."""
+
+    def __init__(self, username: str, password: Secret) -> None:
+        self._username = username
+        self.password = password
+
+    def get_credentials(self) -> tuple[str] | tuple[str, str]:
+        password = self.password.reveal().decode()
+        return (self._username, password) if self._username else (password,)
 
 
 class ValkeyStore:
@@ -86,7 +105,10 @@ class ValkeyStore:
     def __init__(self, gateway: str, settings: ValkeySettings) -> None:
         self._prefix = f"{{ferrule:{gateway}}}:"
         self._timeout_seconds = settings.timeout_seconds
-        self._client, self._sentinel = _connect(settings)
+        self._credentials: _Credentials | None = None
+        if settings.password is not None:
+            self._credentials = _Credentials(settings.target.username, settings.password)
+        self._client, self._sentinel = _connect(settings, self._credentials)
         self._free = asyncio.Semaphore(CONNECTIONS_MAX)
         self._members = self._keys("epoch", "records", "marks")
         self._book = self._keys(
@@ -101,6 +123,11 @@ class ValkeyStore:
             "clock",
             "epoch",
             "unrestored",
+            "over",
+            "records",
+            "said-all",
+            "leaving",
+            "generation",
         )
         self._directory = self._keys("directory", "directory-expiry")
 
@@ -128,7 +155,7 @@ class ValkeyStore:
         for member in epoch.members:
             record = records[member.identity]
             arguments += [str(member.identity), record.mark, build_record(record)]
-        keys = [*self._members, *self._keys("epoch-id", "unrestored")]
+        keys = [*self._members, *self._keys("epoch-id", "unrestored", "generation")]
         return _members(await self._script(scripts.CHANGE, keys, arguments))
 
     # --- check-points -----------------------------------------------------------------------
@@ -185,7 +212,7 @@ class ValkeyStore:
             "requested": _number(request.requested),
             "ranges": [[int(first), int(last)] for first, last in request.ranges],
         }
-        arguments = (LEASE_MS, GAP_MS, REAPED_MAX, json.dumps(asked))
+        arguments = (*_TIMES, REAPED_MAX, json.dumps(asked))
         answer = await self._script(scripts.ADMIT, self._book, arguments)
         verdict, first, *rest = (field.decode() for field in answer)
         if verdict == "refused":
@@ -195,20 +222,24 @@ class ValkeyStore:
     async def renew(self, leases: Sequence[Lease]) -> Renewal:
         lost: list[str] = []
         displaced: list[Replaced] = []
-        for at in range(0, len(leases), RENEWED_AT_ONCE):
+        generations: set[str] = set()
+        for at in range(0, max(1, len(leases)), RENEWED_AT_ONCE):
             some = [_plain(lease) for lease in leases[at : at + RENEWED_AT_ONCE]]
-            arguments = (LEASE_MS, GAP_MS, json.dumps(some))
+            arguments = (*_TIMES, json.dumps(some))
             answer = await self._script(scripts.RENEW, self._book, arguments)
             lost += [session.decode() for session in answer[0]]
             displaced += _replaced([field.decode() for field in answer[1]])
-        return Renewal(tuple(lost), tuple(displaced))
+            generations.add(answer[2].decode())
+        generation = generations.pop() if len(generations) == 1 else ""
+        return Renewal(tuple(lost), tuple(displaced), generation)
 
-    async def restored(self, member: Identity) -> bool:
-        keys = self._keys("epoch", "unrestored")
-        return bool(await self._script(scripts.RESTORED, keys, (str(member),)))
+    async def restored(self, member: Identity, generation: str) -> bool:
+        keys = self._keys("epoch", "unrestored", "said-all", "generation")
+        arguments = (str(member), LEASE_MS, generation)
+        return bool(await self._script(scripts.RESTORED, keys, arguments))
 
     async def release(self, session: str) -> None:
-        await self._script(scripts.RELEASE, self._book, (LEASE_MS, GAP_MS, session))
+        await self._script(scripts.RELEASE, self._book, (*_TIMES, session))
 
     # --- directory --------------------------------------------------------------------------
 
@@ -226,6 +257,11 @@ class ValkeyStore:
         return {found[at].decode(): found[at + 1] for at in range(0, len(found), 2)}
 
     # --- the connection ---------------------------------------------------------------------
+
+    def use_password(self, password: Secret) -> None:
+        """For connections to come; those that are stay. There must have been one before."""
+        if self._credentials is not None:
+            self._credentials.password = password
 
     async def close(self) -> None:
         clients = [self._client, *(self._sentinel.sentinels if self._sentinel else ())]
@@ -268,26 +304,29 @@ class ValkeyStore:
             raise _away(error) from error
 
 
-def _connect(settings: ValkeySettings) -> tuple[Any, Any]:
+def _connect(settings: ValkeySettings, credentials: _Credentials | None) -> tuple[Any, Any]:
     """A client that connects when it is used, and the sentinels that it asks, if any."""
     target = settings.target
     common: dict[str, Any] = {
         "socket_timeout": settings.timeout_seconds,
         "socket_connect_timeout": settings.timeout_seconds,
-        "username": target.username or None,
-        "password": settings.password.reveal().decode() if settings.password else None,
+        "credential_provider": credentials,
         # A connection that the server closed while nobody looked is not worth an error.
         "retry": Retry(NoBackoff(), 1, (ValkeyConnectionError,)),
         "retry_on_error": [ValkeyConnectionError],
     }
-    tls = _tls(settings) if target.tls else {}
+    tls = _tls_words(settings) if target.tls else {}
     match target.topology:
         case Topology.SOCKET:
             client = Valkey(unix_socket_path=target.path, db=target.database, **common)
             return client, None
         case Topology.SERVER:
             host, port = target.addresses[0]
-            return Valkey(host=host, port=port, db=target.database, **common, **tls), None
+            common |= {"host": host, "port": port, "db": target.database}
+            if not target.tls:
+                return Valkey(**common), None
+            pool = ConnectionPool(connection_class=_TlsConnection, tls=_tls(settings), **common)
+            return Valkey.from_pool(pool), None
         case Topology.CLUSTER:
             nodes = [ClusterNode(host, port) for host, port in target.addresses]
             return ValkeyCluster(startup_nodes=nodes, **common, **tls), None
@@ -303,12 +342,48 @@ def _connect(settings: ValkeySettings) -> tuple[Any, Any]:
                 },
                 db=target.database,
                 **common,
-                **tls,
             )
+            if target.tls:
+                common = {"connection_class": _ManagedTlsConnection, "tls": _tls(settings)}
+                return sentinel.master_for(target.service, **common), sentinel
             return sentinel.master_for(target.service), sentinel
 
 
-def _tls(settings: ValkeySettings) -> dict[str, Any]:
+class _Tls(NamedTuple):
+    """`server_name`: "" for that of the host."""
+
+    context: ssl.SSLContext
+    server_name: str
+
+
+def _tls(settings: ValkeySettings) -> _Tls:
+    """Raises OSError for files that can't be used."""
+    context = ssl.create_default_context(cafile=settings.ca_file)
+    if settings.certificate_file is not None:
+        context.load_cert_chain(settings.certificate_file, settings.key_file)
+    return _Tls(context, settings.server_name)
+
+
+class _TlsConnection(SSLConnection):
+    """With a context that trusts our file alone, and the name that the certificate must have."""
+
+    def __init__(self, *, tls: _Tls, **options: Any) -> None:
+        super().__init__(**options)
+        self._tls = tls
+
+    def _connection_arguments(self) -> Mapping[str, Any]:
+        arguments = {**super()._connection_arguments(), "ssl": self._tls.context}
+        if self._tls.server_name:
+            arguments["server_hostname"] = self._tls.server_name
+        return arguments
+
+
+class _ManagedTlsConnection(SentinelManagedConnection, _TlsConnection):
+    """To whatever server the sentinels name."""
+
+
+def _tls_words(settings: ValkeySettings) -> dict[str, Any]:
+    """For clients that make their connections themselves: of a cluster, and of sentinels."""
     files = {
         "ssl_ca_certs": settings.ca_file,
         "ssl_certfile": settings.certificate_file,

@@ -30,7 +30,7 @@ return view(0)
 """
 )
 
-# KEYS: epoch, records, marks, epoch id, unrestored.
+# KEYS: epoch, records, marks, epoch id, unrestored, generation.
 # ARGV: expected id ('' for none), epoch id, epoch, number of marks, (identity, mark)...,
 #       (identity, mark, record) of every member.
 CHANGE: Final = (
@@ -43,7 +43,10 @@ for _ = 1, tonumber(ARGV[4]) do
   at = at + 2
 end
 local fresh = redis.call('EXISTS', KEYS[1]) == 0
-if fresh then redis.call('DEL', KEYS[5]) end
+if fresh then
+  redis.call('DEL', KEYS[5])
+  redis.call('SET', KEYS[6], ARGV[2])
+end
 local listed = {}
 while at <= #ARGV do
   local who = ARGV[at]
@@ -68,8 +71,13 @@ return view(1)
 """
 )
 
-# KEYS: epoch, unrestored. ARGV: identity.
+# KEYS: epoch, unrestored, when members said so, generation. ARGV: identity, lease ms, generation.
 RESTORED: Final = """
+if (redis.call('GET', KEYS[4]) or '') ~= ARGV[3] then return 0 end
+local parts = redis.call('TIME')
+local now = parts[1] * 1000 + math.floor(parts[2] / 1000)
+redis.call('ZADD', KEYS[3], now, ARGV[1])
+redis.call('ZREMRANGEBYSCORE', KEYS[3], '-inf', now - 10 * ARGV[2])
 redis.call('SREM', KEYS[2], ARGV[1])
 if redis.call('EXISTS', KEYS[1]) == 1 and redis.call('SCARD', KEYS[2]) == 0 then return 1 end
 return 0
@@ -107,13 +115,15 @@ return 'done'
 """
 
 # KEYS of all scripts from here on: leases, holders, users, expiry, released, cursors,
-# last address, last user, clock, epoch, unrestored.
+# last address, last user, clock, epoch, unrestored, over, records, when members had renewed all,
+# leaving, generation.
 _BOOK: Final = """
 local LEASES, HOLDERS, USERS, EXPIRY, RELEASED, CURSORS = unpack(KEYS, 1, 6)
 local LAST_ADDRESS, LAST_USER, CLOCK, EPOCH, UNRESTORED = unpack(KEYS, 7, 11)
+local OVER, RECORDS, SAID_ALL, LEAVING = unpack(KEYS, 12, 15)
 local parts = redis.call('TIME')
 local now = parts[1] * 1000 + math.floor(parts[2] / 1000)
-local lease_ms, gap_ms = tonumber(ARGV[1]), tonumber(ARGV[2])
+local lease_ms, gap_ms, over_ms = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3])
 
 local function lease_of(session)
   local found = redis.call('HGET', LEASES, session)
@@ -129,6 +139,7 @@ local function note_time()
   local asked = tonumber(redis.call('HGET', CLOCK, 'asked') or now)
   if now - asked > gap_ms then redis.call('HSET', CLOCK, 'quiet_until', now + lease_ms) end
   redis.call('HSET', CLOCK, 'asked', now)
+  redis.call('ZREMRANGEBYSCORE', OVER, '-inf', now)
 end
 
 local function extend(session) redis.call('ZADD', EXPIRY, now + lease_ms, session) end
@@ -149,6 +160,18 @@ local function remove(session)
   else
     redis.call('HDEL', USERS, lease.user)
   end
+end
+
+local function finish(session)
+  remove(session)
+  redis.call('ZADD', OVER, now + over_ms, session)
+end
+
+local function replace(session)
+  local lease = lease_of(session)
+  lease.till = now + lease_ms
+  redis.call('HSET', LEAVING, session, cjson.encode(lease))
+  finish(session)
 end
 
 local function take(lease)
@@ -175,7 +198,7 @@ local function take(lease)
 end
 """
 
-# ARGV: lease ms, gap ms, the most to reap at once, the request as JSON.
+# ARGV: lease ms, gap ms, over ms, the most to reap at once, the request as JSON.
 ADMIT: Final = (
     _BOOK
     + """
@@ -183,12 +206,26 @@ if redis.call('EXISTS', EPOCH) == 0 or redis.call('SCARD', UNRESTORED) > 0 then
   return {'refused', 'store_away'}
 end
 note_time()
-if now >= tonumber(redis.call('HGET', CLOCK, 'quiet_until') or 0) then
-  local over = redis.call('ZRANGEBYSCORE', EXPIRY, '-inf', now, 'LIMIT', 0, ARGV[3])
-  for _, session in ipairs(over) do remove(session) end
+
+local function may_hold(owner, till)
+  if redis.call('HEXISTS', RECORDS, owner) == 0 then return false end
+  local said = tonumber(redis.call('ZSCORE', SAID_ALL, owner) or 0)
+  return said < till - lease_ms + lease_ms / 2
 end
 
-local request = cjson.decode(ARGV[4])
+if now >= tonumber(redis.call('HGET', CLOCK, 'quiet_until') or 0) then
+  local late = redis.call('ZRANGEBYSCORE', EXPIRY, '-inf', now, 'LIMIT', 0, ARGV[4])
+  for _, session in ipairs(late) do
+    local till = tonumber(redis.call('ZSCORE', EXPIRY, session))
+    if may_hold(lease_of(session).owner, till) then
+      extend(session)
+    else
+      remove(session)
+    end
+  end
+end
+
+local request = cjson.decode(ARGV[5])
 local held = lease_of(request.session)
 if held and held.user == request.user
     and (request.static == '' or request.static == held.address) then
@@ -210,6 +247,17 @@ if #replaced < surplus then return {'refused', 'too_many_sessions'} end
 local total = redis.call('HLEN', LEASES) + 1 - #replaced
 if request.sessions_max > 0 and total > request.sessions_max then
   return {'refused', 'sessions_limit'}
+end
+
+redis.call('HDEL', LEAVING, request.session)
+local leaving, awaited = redis.call('HGETALL', LEAVING), {}
+for at = 1, #leaving, 2 do
+  local lease = cjson.decode(leaving[at + 1])
+  if lease.till <= now and not may_hold(lease.owner, lease.till) then
+    redis.call('HDEL', LEAVING, leaving[at])
+  elseif lease.user ~= request.user then
+    awaited[lease.address] = true
+  end
 end
 
 local freed = {}
@@ -234,7 +282,8 @@ local function text(number) return string.format('%d', number) end
 
 local function wished()
   for _, wish in ipairs({request.requested, redis.call('HGET', LAST_ADDRESS, request.user)}) do
-    if wish and wish ~= '' and within(wish) and (not is_held(wish) or is_freed(wish)) then
+    if wish and wish ~= '' and within(wish) and not awaited[wish]
+        and (not is_held(wish) or is_freed(wish)) then
       local awaited_by = redis.call('HGET', LAST_USER, wish) or request.user
       if awaited_by == request.user then return wish end
     end
@@ -258,7 +307,9 @@ local function longest_released()
   local at = 0
   while true do
     local some = redis.call('ZRANGE', RELEASED, at, at + 99)
-    for _, address in ipairs(some) do if within(address) then return address end end
+    for _, address in ipairs(some) do
+      if within(address) and not awaited[address] then return address end
+    end
     if #some < 100 then return nil end
     at = at + 100
   end
@@ -271,7 +322,9 @@ end
 local address
 if request.static ~= '' then
   address = request.static
-  if is_held(address) and not is_freed(address) then return {'refused', 'static_address_taken'} end
+  if awaited[address] or (is_held(address) and not is_freed(address)) then
+    return {'refused', 'static_address_taken'}
+  end
 else
   address = wished() or never_used() or longest_released() or first_freed()
   if not address then return {'refused', 'pool_exhausted'} end
@@ -281,22 +334,27 @@ for _, session in ipairs(replaced) do
   out[#out + 1] = session
   out[#out + 1] = lease_of(session).owner
 end
-for _, session in ipairs(replaced) do remove(session) end
+for _, session in ipairs(replaced) do replace(session) end
+redis.call('ZREM', OVER, request.session)
 take({session = request.session, user = request.user, device = request.device,
       since_ms = request.since_ms, owner = request.owner, address = address})
 return out
 """
 )
 
-# ARGV: lease ms, gap ms, the leases as a JSON list. Returns two lists: lost, displaced.
+# ARGV: lease ms, gap ms, over ms, the leases as a JSON list. Returns two lists, lost
+# and displaced, and the generation.
 RENEW: Final = (
     _BOOK
     + """
 note_time()
 local lost, displaced = {}, {}
-for _, lease in ipairs(cjson.decode(ARGV[3])) do
+for _, lease in ipairs(cjson.decode(ARGV[4])) do
   local wins, other = true, redis.call('HGET', HOLDERS, lease.address)
-  if other and other ~= lease.session then
+  if redis.call('ZSCORE', OVER, lease.session) then
+    wins = false
+    lost[#lost + 1] = lease.session
+  elseif other and other ~= lease.session then
     local holder = lease_of(other)
     if holder.since_ms < lease.since_ms
         or (holder.since_ms == lease.since_ms and other < lease.session) then
@@ -306,7 +364,7 @@ for _, lease in ipairs(cjson.decode(ARGV[3])) do
     else
       displaced[#displaced + 1] = other
       displaced[#displaced + 1] = holder.owner
-      remove(other)
+      replace(other)
     end
   end
   if wins then
@@ -321,16 +379,17 @@ for _, lease in ipairs(cjson.decode(ARGV[3])) do
     end
   end
 end
-return {lost, displaced}
+return {lost, displaced, redis.call('GET', KEYS[16]) or ''}
 """
 )
 
-# ARGV: lease ms, gap ms, session.
+# ARGV: lease ms, gap ms, over ms, session.
 RELEASE: Final = (
     _BOOK
     + """
 note_time()
-remove(ARGV[3])
+finish(ARGV[4])
+redis.call('HDEL', LEAVING, ARGV[4])
 return 1
 """
 )

@@ -5,7 +5,8 @@
     valkey+cluster://[USER@]HOST[:PORT],...                a cluster, found by any of its nodes
     unix://[USER@]/PATH[?db=DB]                            one server on this machine
 
-`valkeys` instead of `valkey` is TLS. No password: that is a secret, and a URL is none.
+`valkeys` instead of `valkey` is TLS; `redis` and `rediss` mean the same.
+No password: that is a secret, and a URL is none.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from ferrule.core.ids import Address
 
 SERVER_PORT: Final = 6379
 SENTINEL_PORT: Final = 26379
+_SAME: Final = {"redis": "valkey", "rediss": "valkeys"}
 
 
 class Topology(Enum):
@@ -56,9 +58,10 @@ def parse_url(url: str) -> Target:
     if parts.query:
         raise ValueError("a store's URL has no query, but for unix://")
     scheme, _, kind = parts.scheme.partition("+")
+    scheme = _SAME.get(scheme, scheme)
     if scheme not in ("valkey", "valkeys") or kind not in ("", "sentinel", "cluster"):
         raise ValueError(
-            f"{parts.scheme or url!r} is not one of valkey, valkeys, valkey+sentinel, "
+            f"{parts.scheme or 'nothing'} is not one of valkey, valkeys, valkey+sentinel, "
             "valkeys+sentinel, valkey+cluster, valkeys+cluster, unix"
         )
     topology = Topology(kind or "server")

@@ -33,6 +33,11 @@ class Parent:
     def namespace(self) -> str:
         return namespace_of(self.gateway)
 
+    @property
+    def shared(self) -> bool:
+        """Can there be several pods that share their sessions?"""
+        return self.spec.store.type == "Valkey"
+
     def metadata(self, name: str, annotations: Mapping[str, str] | None = None) -> dict[str, Any]:
         return {
             "name": name,

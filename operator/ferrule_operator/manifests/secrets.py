@@ -12,10 +12,13 @@ from ferrule_operator.names import (
     ROTATED_ANNOTATION,
     USER_LABEL,
     password_secret,
+    store_secret,
 )
 from ferrule_operator.objects import Object, encoded, name_of, namespace_of, owner_reference
 
 PASSWORD_KEY = "password"
+STORE_KEY = "key"
+STORE_NAMES_KEY = "names-key"
 
 
 def files_secret(parent: Parent, name: str, files: Mapping[str, str]) -> Object:
@@ -26,6 +29,18 @@ def files_secret(parent: Parent, name: str, files: Mapping[str, str]) -> Object:
         "metadata": parent.metadata(name),
         "type": "Opaque",
         "data": encoded(files),
+    }
+
+
+def generated_store_keys(parent: Parent, key: str, names_key: str, rotated_for: str) -> Object:
+    """What seals the state that replicas share, and what hides names in it."""
+    annotations = {ROTATED_ANNOTATION: rotated_for} if rotated_for else None
+    return {
+        "apiVersion": "v1",
+        "kind": "Secret",
+        "metadata": parent.metadata(store_secret(parent.name), annotations),
+        "type": "Opaque",
+        "data": encoded({STORE_KEY: key, STORE_NAMES_KEY: names_key}),
     }
 
 

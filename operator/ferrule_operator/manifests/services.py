@@ -6,7 +6,7 @@ from typing import Any
 
 from ferrule_operator.manifests.child import Parent
 from ferrule_operator.models.gateway import Exposure
-from ferrule_operator.names import HTTP_PORT, pods_service
+from ferrule_operator.names import HTTP_PORT, RING_PORT, pods_service
 from ferrule_operator.objects import Object, selector_labels
 
 AFFINITY_SECONDS = 10800
@@ -59,6 +59,11 @@ def _outside(exposure: Exposure) -> dict[str, Any]:
 
 def headless_service(parent: Parent) -> Object:
     """Names such as GATEWAY-0.GATEWAY-pods, from a pod's first moment on."""
+    ports: list[dict[str, Any]] = [
+        {"name": "http", "protocol": "TCP", "port": HTTP_PORT, "targetPort": "http"}
+    ]
+    if parent.shared:
+        ports.append({"name": "ring", "protocol": "UDP", "port": RING_PORT, "targetPort": "ring"})
     return {
         "apiVersion": "v1",
         "kind": "Service",
@@ -67,6 +72,6 @@ def headless_service(parent: Parent) -> Object:
             "clusterIP": "None",
             "publishNotReadyAddresses": True,
             "selector": selector_labels(parent.name),
-            "ports": [{"name": "http", "protocol": "TCP", "port": HTTP_PORT, "targetPort": "http"}],
+            "ports": ports,
         },
     }

@@ -15,16 +15,19 @@ from pydantic import BaseModel
 from ferrule_operator.bundles import SHARDS
 from ferrule_operator.manifests.child import Parent
 from ferrule_operator.names import (
+    ADDRESS_VARIABLE,
     CONFIG_FILE,
     CONFIG_FOLDER,
     CONTAINER,
     HTTP_PORT,
     IKE_PORT,
     INIT_CONTAINER,
+    MEMBER_VARIABLE,
     NATT_PORT,
     OWNER,
     REMOTE_PORT,
     RESTART_ANNOTATION,
+    RING_PORT,
     RUN_FOLDER,
     config_secret,
     pods_service,
@@ -34,6 +37,7 @@ from ferrule_operator.objects import Object, child_labels, selector_labels
 from ferrule_operator.rendering import restart_digest
 
 GRACE_SECONDS: Final = 30  # beyond drain.timeoutSeconds
+SETTLE_SECONDS: Final = 10
 _REQUESTS: Final = {"cpu": "100m", "memory": "192Mi"}
 _CONFIG = f"{CONFIG_FOLDER}/{CONFIG_FILE}"
 _DEVICE: Final = "/dev/net/tun"
@@ -47,9 +51,14 @@ def stateful_set(parent: Parent) -> Object:
         "spec": {
             "replicas": parent.spec.replicas,
             "serviceName": pods_service(parent.name),
-            # Each pod's ordinal is its identity; nobody waits for anybody.
+            # Each pod's ordinal is its identity; nobody waits for anybody, but in an update, where
+            # one pod after the other goes, the highest ordinal first.
             "podManagementPolicy": "Parallel",
-            "updateStrategy": {"type": "RollingUpdate"},
+            # Without a partition a pod that is lost during an update comes back as it was before.
+            # With pods in parallel, Kubernetes 1.37 may then delete and make it again for ever.
+            "updateStrategy": {"type": "RollingUpdate", "rollingUpdate": {"partition": 0}},
+            # The next one goes when sessions have come to this one, not in the same moment.
+            **({"minReadySeconds": SETTLE_SECONDS} if parent.shared else {}),
             "revisionHistoryLimit": 5,
             "selector": {"matchLabels": selector_labels(parent.name)},
             "template": pod_template(parent),
@@ -101,7 +110,7 @@ def _pod(parent: Parent) -> dict[str, Any]:
         pod["priorityClassName"] = template.priority_class_name
     if template.affinity is not None:
         pod["affinity"] = _plain(template.affinity)
-    elif spec.replicas > 1:
+    elif parent.shared:  # whatever the number of replicas: scaling must not replace pods
         pod["topologySpreadConstraints"] = [
             {
                 "maxSkew": 1,
@@ -141,7 +150,7 @@ def _main_container(parent: Parent) -> dict[str, Any]:
         "image": parent.settings.image,
         "imagePullPolicy": parent.settings.image_pull_policy,
         "args": ["serve", "--config", _CONFIG],
-        **({"env": [_plain(variable) for variable in template.env]} if template.env else {}),
+        **_environment(parent),
         "securityContext": {
             **_hardened([]),
             "runAsUser": OWNER,
@@ -160,6 +169,19 @@ def _main_container(parent: Parent) -> dict[str, Any]:
             *_device_mounts(parent, read_only=True),
         ],
     }
+
+
+def _environment(parent: Parent) -> dict[str, Any]:
+    """All pods read one configuration: who each is, it learns here."""
+    variables = [_plain(variable) for variable in parent.spec.pod_template.env]
+    if parent.shared:
+        own = {MEMBER_VARIABLE: "metadata.name", ADDRESS_VARIABLE: "status.podIP"}
+        variables = [variable for variable in variables if variable["name"] not in own]
+        variables += [
+            {"name": name, "valueFrom": {"fieldRef": {"fieldPath": path}}}
+            for name, path in own.items()
+        ]
+    return {"env": variables} if variables else {}
 
 
 def _hardened(capabilities: list[str]) -> dict[str, Any]:
@@ -225,6 +247,8 @@ def _ports(parent: Parent) -> list[dict[str, Any]]:
         {"name": "http", "containerPort": HTTP_PORT, "protocol": "TCP"},
         {"name": "remote", "containerPort": REMOTE_PORT, "protocol": "TCP"},
     ]
+    if parent.shared:
+        ports.append({"name": "ring", "containerPort": RING_PORT, "protocol": "UDP"})
     if on_host:
         ports[0]["hostPort"], ports[1]["hostPort"] = 500, 4500
     return ports

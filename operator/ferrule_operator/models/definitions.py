@@ -76,7 +76,7 @@ USER_COLUMNS: Final = (
     Column("Reason", "string", _condition("Ready", "reason"), "Why it is ready or not.", True),
     Column("Secret", "string", ".status.secretName", "Where the password stands.", True),
     Column("Static IP", "string", ".spec.staticIP", "The address of the user.", True),
-    Column("Valid until", "date", ".spec.validUntil", "When the account expires.", True),
+    Column("Valid until", "string", ".spec.validUntil", "When the account expires.", True),
     Column("Connected", "date", ".status.lastConnectedTime", "The last connection.", True),
 )
 
@@ -178,7 +178,10 @@ def _object_schema(
         },
     }
     for path, extra in extras.items():
-        _at(schema, path).update(extra)
+        here = _at(schema, path)
+        here.update(extra)
+        for keyword in [keyword for keyword, value in extra.items() if value is None]:
+            del here[keyword]
     for rule in rules:
         _at(schema, rule.path).setdefault("x-kubernetes-validations", []).append(rule.as_schema())
     return schema

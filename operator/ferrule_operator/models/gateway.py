@@ -97,18 +97,25 @@ class GatewayStore(Section):
     """Where the state shared by replicas lives."""
 
     type: Literal["Memory", "Valkey"] = "Memory"
-    """`Memory`: in the process, for one replica. `Valkey`: in a Valkey or Redis."""
+    """`Memory`: in the process, for one replica. `Valkey`: in a Valkey or Redis that the pods
+    share, for any number of them. Another type or another `url` makes new pods, and ends all
+    sessions."""
 
     url: str | None = Field(
-        default=None, min_length=1, max_length=512, pattern=r"^(valkeys?|rediss?)://[^\s@]+$"
+        default=None,
+        min_length=1,
+        max_length=512,
+        pattern=r"^(valkeys?|rediss?)(\+(sentinel|cluster))?://([^\s@:/]+@)?[^\s@/]+(/[^\s@]*)?$",
     )
-    """Such as `valkeys://valkey.example:6379/0`. Without a password: that is a Secret's."""
+    """Such as `valkeys://valkey.example:6379/0`, with TLS, or `valkey://USER@HOST`; by Sentinel
+    `valkeys+sentinel://HOST,HOST/SERVICE`, in cluster mode `valkeys+cluster://HOST,HOST`. Without
+    a password: that is a Secret's."""
 
     auth_secret_ref: PasswordRef | None = None
     """Password of the store."""
 
     tls: StoreTls | None = None
-    """TLS to the store, for `valkeys://` and `rediss://`."""
+    """TLS to the store, for a `url` that begins with `valkeys` or `rediss`."""
 
 
 class PodSecurity(Section):

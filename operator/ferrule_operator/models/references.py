@@ -19,41 +19,39 @@ ObjectName = Annotated[
 DataKey = Annotated[str, Field(min_length=1, max_length=253, pattern=r"^[-._a-zA-Z0-9]+$")]
 
 
-class PskRef(Section):
+class SecretRef(Section):
     """A key of a Secret of this namespace."""
 
     name: ObjectName
     """Name of the Secret."""
+
+    key: DataKey
+    """Key in its data."""
+
+
+class PskRef(SecretRef):
+    """A key of a Secret of this namespace."""
 
     key: DataKey = "psk"
     """Key in its data."""
 
 
-class TunnelSecretRef(Section):
+class TunnelSecretRef(SecretRef):
     """A key of a Secret of this namespace."""
-
-    name: ObjectName
-    """Name of the Secret."""
 
     key: DataKey = "secret"
     """Key in its data."""
 
 
-class PasswordRef(Section):
+class PasswordRef(SecretRef):
     """A key of a Secret of this namespace."""
-
-    name: ObjectName
-    """Name of the Secret."""
 
     key: DataKey = "password"
     """Key in its data."""
 
 
-class CertificateRef(Section):
+class CertificateRef(SecretRef):
     """A key of a Secret of this namespace."""
-
-    name: ObjectName
-    """Name of the Secret."""
 
     key: DataKey = "ca.crt"
     """Key in its data: certificates in PEM."""

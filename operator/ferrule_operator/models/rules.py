@@ -127,8 +127,8 @@ GATEWAY_RULES: Final = (
     Rule(
         "spec.store",
         "!has(self.tls) || (has(self.url)"
-        " && (self.url.startsWith('valkeys://') || self.url.startsWith('rediss://')))",
-        "tls needs a url that begins with valkeys:// or rediss://",
+        " && (self.url.startsWith('valkeys') || self.url.startsWith('rediss')))",
+        "tls needs a url that begins with valkeys or rediss",
         ".tls",
     ),
     Rule(
@@ -185,10 +185,18 @@ USER_RULES: Final = (
         ".maxSessions",
     ),
     _networks("spec.allowedCIDRs[]"),
+    Rule(
+        "spec.validUntil",
+        # Not a day of the calendar, or without a zone: an error, told with the message.
+        "timestamp(size(self) == 10 ? self + 'T00:00:00Z' : self)"
+        " < timestamp('9999-12-31T00:00:00Z')",
+        "must be a time with its zone, such as 2027-01-31T18:00:00Z, or a date, such as 2027-01-31,"
+        " which lasts to its end in UTC",
+    ),
 )
 
 # More of the schema than the models say: bounds (the cost of a rule is reckoned for the largest
-# object), and how lists merge.
+# object), and how lists merge. None: without that keyword.
 GATEWAY_EXTRAS: Final[Mapping[str, Mapping[str, Any]]] = {
     "spec.ipsec.proposals.phase1": {"maxItems": 64},
     "spec.ipsec.proposals.phase1[]": {"maxLength": 256},
@@ -211,6 +219,8 @@ GATEWAY_EXTRAS: Final[Mapping[str, Mapping[str, Any]]] = {
         "x-kubernetes-list-type": "map",
         "x-kubernetes-list-map-keys": ["name"],
     },
+    "status.members": {"x-kubernetes-list-type": "set"},
+    "status.members[]": {"maxLength": 253},
     "status.conditions": {
         "x-kubernetes-list-type": "map",
         "x-kubernetes-list-map-keys": ["type"],
@@ -219,6 +229,14 @@ GATEWAY_EXTRAS: Final[Mapping[str, Mapping[str, Any]]] = {
 USER_EXTRAS: Final[Mapping[str, Mapping[str, Any]]] = {
     "spec.allowedCIDRs": {"maxItems": 256},
     "spec.allowedCIDRs[]": {"maxLength": 18},
+    # The form date-time would refuse a date alone.
+    "spec.validUntil": {
+        "format": None,
+        "minLength": 10,
+        "maxLength": 35,
+        "description": "May log in until then: a time with its zone, such as 2027-01-31T18:00:00Z,"
+        " or a date, such as 2027-01-31, which lasts to its end in UTC.",
+    },
     "spec.groups": {"maxItems": 64},
     "spec.groups[]": {"minLength": 1, "maxLength": 63},
     "status.conditions": {

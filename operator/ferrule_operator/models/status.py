@@ -57,6 +57,10 @@ class VpnGatewayStatus(Section):
     pool_free: int = 0
     """Addresses that are still to be had."""
 
+    members: tuple[str, ...] = Field(default=(), max_length=128)
+    """Pods that share the sessions now, where there is a store. Each client is served by one of
+    them."""
+
     version: str = ""
     """Version of the concentrators; of the oldest, while they differ."""
 

@@ -20,6 +20,7 @@ from ferrule_operator.names import (
 )
 from ferrule_operator.rendering import GatewaySecrets, config_bundle
 from ferrule_operator.settings import Settings
+from ferrule_operator.store_keys import StoreKeys
 
 INIT, MAIN = INIT_CONTAINER, CONTAINER
 SERVICE_PORTS: Final = {500: IKE_PORT, 4500: NATT_PORT}
@@ -27,6 +28,7 @@ NAME: Final = "office"
 POOL: Final = "10.20.0.0/24"
 INSIDE: Final = "10.20.0.1"  # the gateway's own address
 PSK: Final = "a-long-and-random-key"
+STORE_PASSWORD: Final = "open-sesame-to-the-store"
 USER, PASSWORD = "alice", "correct horse battery staple"
 _VERIFIER: Final = "nt:1b9d5effd34ac283c8efe2eacaea8bbc"  # of that password
 TUN_RESOURCE: Final = "example.org/tun"
@@ -40,15 +42,18 @@ Change = Callable[[Template], None]
 class Rendered:
     """The pod template and the Secrets of a gateway with one user."""
 
-    def __init__(self, image: str, profile: str = "InitTun") -> None:
+    def __init__(self, image: str, profile: str = "InitTun", store: str = "") -> None:
+        """`store`: the URL of what replicas share, with STORE_PASSWORD; "" for one replica."""
         security: dict[str, Any] = {"profile": profile}
         if profile == "DevicePlugin":
             security["tunResource"] = TUN_RESOURCE
+        shared = {"type": "Valkey", "url": store, "authSecretRef": {"name": "store"}}
         spec = VpnGatewaySpec.model_validate(
             {
                 "ipsec": {"pskSecretRef": {"name": "psk"}},
                 "pools": [{"name": "default", "cidr": POOL}],
                 "podSecurity": security,
+                **({"store": shared} if store else {}),
             }
         )
         gateway = {
@@ -58,9 +63,12 @@ class Rendered:
         parent = Parent(gateway, spec, Settings(image))
         self.template: Template = copy.deepcopy(stateful_set(parent)["spec"]["template"])
         secrets = GatewaySecrets(psk=PSK, remote_key="remote-key-of-this-test")
+        if store:
+            secrets.store_password = STORE_PASSWORD
+            secrets.store_keys, secrets.store_names_key = StoreKeys("5e" * 32), "a1" * 32
         users = users_bundles([Account(USER, {}, _VERIFIER)], 1)
         self.secrets: dict[str, dict[str, str]] = {
-            config_secret(NAME): config_bundle(spec, secrets, None, 1).files,
+            config_secret(NAME): config_bundle(spec, secrets, None, 1, f"vpn/{NAME}").files,
             **{users_secret(NAME, i): bundle.files for i, bundle in enumerate(users)},
         }
 

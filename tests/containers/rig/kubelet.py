@@ -49,6 +49,7 @@ class Pod:
         runtime: str = "runc",
         plugin: Mapping[str, str] | None = None,
         disk_options: str = "",
+        name: str = "",
     ) -> None:
         """`plugin`: device nodes by the resource for which a plugin brings them; `disk_options`:
         how the node's disk is mounted."""
@@ -61,8 +62,9 @@ class Pod:
         self._attempts: dict[str, int] = {}
         self.ids: dict[str, str] = {}  # the newest container of each name
         self._home = f"{_HOME}/pods/{self._uid}"
+        self.name = name or f"gateway-{self._uid[:8]}"
         identity = translate.Identity(
-            name=f"gateway-{self._uid[:8]}",
+            name=self.name,
             namespace="vpn",
             uid=self._uid,
             logs=f"/var/log/pods/{self._uid}",
@@ -172,6 +174,7 @@ class Pod:
             self._volumes,
             {"/dev/termination-log": message},
             self._plugin,
+            {"metadata.name": self.name, "status.podIP": self.address},
         )
         self.ids[name] = self._cri.CreateContainer(
             pod_sandbox_id=self._id, config=config, sandbox_config=self._config

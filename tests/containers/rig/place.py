@@ -62,9 +62,13 @@ class Place:
 
     def expose(self, pod: str, ports: Mapping[int, int]) -> None:
         """What a Service does: the node's UDP ports lead to the pod's."""
+        self.expose_apart({port: (pod, target) for port, target in ports.items()})
+
+    def expose_apart(self, ports: Mapping[int, tuple[str, int]]) -> None:
+        """The same, each port to a pod of its own."""
         rules = "".join(
             f"    iifname wan udp dport {port} dnat to {pod}:{target}\n"
-            for port, target in ports.items()
+            for port, (pod, target) in ports.items()
         )
         self.node.nft(
             "add table ip service\ndelete table ip service\n"

@@ -114,10 +114,11 @@ def container(
     mounts: Mapping[str, str],
     extra: Mapping[str, str],
     plugin: Mapping[str, str],
+    told: Mapping[str, str],
 ) -> Any:
     """A ContainerConfig. `mounts` are volumes by name, `extra` files of the kubelet by where they
-    are seen, both with their path on the node; `plugin` is what device plugins bring, by resource.
-    Raises Refused."""
+    are seen, both with their path on the node; `plugin` is what device plugins bring, by resource;
+    `told` what the downward API says, by field. Raises Refused."""
     _checked(spec, _CONTAINER_FIELDS, spec["name"])
     resources = spec.get("resources", {})
     seen = [_mount(mount, mounts) for mount in spec.get("volumeMounts", ())]
@@ -127,7 +128,7 @@ def container(
         image=messages.ImageSpec(image=spec["image"]),
         command=spec.get("command", ()),
         args=spec.get("args", ()),
-        envs=[messages.KeyValue(key=e["name"], value=e["value"]) for e in spec.get("env", ())],
+        envs=[_variable(item, told) for item in spec.get("env", ())],
         mounts=seen,
         devices=_devices(resources, plugin),
         labels={"io.kubernetes.container.name": spec["name"]},
@@ -136,6 +137,15 @@ def container(
             resources=_resources(resources),
             security_context=_security(pod.get("securityContext", {}), spec),
         ),
+    )
+
+
+def _variable(item: Spec, told: Mapping[str, str]) -> Any:
+    if "valueFrom" not in item:
+        return messages.KeyValue(key=item["name"], value=item["value"])
+    _checked(item["valueFrom"], {"fieldRef"}, item["name"])
+    return messages.KeyValue(
+        key=item["name"], value=told[item["valueFrom"]["fieldRef"]["fieldPath"]]
     )
 
 

@@ -244,3 +244,100 @@ def test_proofs_without_admission_do_not_pile_up() -> None:
         shown = proof("chap", "alice", "secret")
         assert isinstance(judge(accounts, shown, f"10.{i >> 8}.{i & 255}.1"), Accepted)
     assert len(accounts._proved) <= 1000
+
+
+# --- where a store decides
+
+
+STORE_GAVE = IPv4Address("10.0.0.77")
+
+
+def test_terms_are_what_a_store_needs_to_decide() -> None:
+    fixed = IPv4Address("10.0.0.5")
+    accounts = Accounts(
+        settings(
+            user("alice", static_ip=fixed),
+            user("bob", max_sessions=0),
+            user("carol"),
+            cidr="10.0.0.0/29",
+            limits=Limits(sessions_per_user=3, sessions_max=9),
+        )
+    )
+    alice, bob, carol = (accounts.terms(name) for name in ("alice", "bob", "carol"))
+    assert alice is not None
+    assert bob is not None
+    assert carol is not None
+    assert (alice.limit, alice.static_ip) == (1, fixed)  # a static address can be held once
+    assert (bob.limit, bob.static_ip, bob.sessions_max) == (0, None, 9)
+    assert carol.limit == 3
+    assert [(str(r.first), str(r.last)) for r in carol.ranges] == [
+        ("10.0.0.2", "10.0.0.4"),  # not the network, not ours, not alice's, not the broadcast
+        ("10.0.0.6", "10.0.0.6"),
+    ]
+    assert accounts.terms("nobody") is None
+
+
+def test_what_the_store_granted_counts_here_too() -> None:
+    accounts = Accounts(settings(user()))
+    assert isinstance(judge(accounts, proof("mschapv2", "alice", "secret")), Accepted)
+    accounts.adopt("s1", "alice", HOME, "id", STORE_GAVE, 5.0)
+    assert accounts.sessions.of_user("alice") == ("s1",)
+    assert accounts.sessions.device("s1") == (HOME, "id")
+    assert accounts.pools.holder(STORE_GAVE) == "s1"
+    assert accounts.pool_use()[0].leased == 1
+    accounts.adopt("s1", "alice", HOME, "id", STORE_GAVE, 5.0)
+    assert accounts.pool_use()[0].leased == 1
+    # Another session of ours gets the address: the store says that the first has it no more.
+    accounts.adopt("s2", "alice", CAFE, "id", STORE_GAVE, 6.0)
+    assert accounts.pools.holder(STORE_GAVE) == "s2"
+    accounts.release("s1")
+    assert accounts.pools.holder(STORE_GAVE) == "s2"
+    accounts.forget("s2")
+    accounts.forget("s2")
+    assert not accounts.sessions.of_user("alice")
+    assert accounts.pool_use()[0].leased == 0
+
+
+def test_adopted_sessions_stand_in_the_order_of_their_age() -> None:
+    accounts = Accounts(settings(user()))
+    for key, since in (("young", 30.0), ("old", 10.0), ("middle", 20.0)):
+        accounts.adopt(key, "alice", HOME, "", IPv4Address("10.0.0.9") + int(since), since)
+    assert accounts.sessions.of_user("alice") == ("old", "middle", "young")
+
+
+def test_an_address_outside_of_all_pools_can_be_adopted() -> None:
+    accounts = Accounts(settings(user()))
+    outside = IPv4Address("172.16.0.1")
+    accounts.adopt("s", "alice", HOME, "", outside, 0.0)
+    assert accounts.pools.holder(outside) == "s"
+    assert accounts.pool_use()[0].leased == 0
+    accounts.release("s")
+    assert accounts.pools.holder(outside) is None
+
+
+@pytest.mark.parametrize("verifier", [nt_text("secret"), scrypt_text("secret"), "plain:secret"])
+def test_a_changed_password_ends_a_session_that_moved_meanwhile(verifier: str) -> None:
+    alice = user(verifier=parse_verifier(verifier))
+    there = Accounts(settings(alice))
+    judge(there, proof("pap", "alice", "secret"))
+    there.adopt("s", "alice", HOME, "", STORE_GAVE, 0.0)
+    digests = there.digests("s")
+    assert digests
+
+    here = Accounts(settings(user(verifier=parse_verifier(verifier))))
+    here.adopt("s", "alice", HOME, "", STORE_GAVE, 0.0, digests)
+    assert here.stale_reason("s", WALL) is None
+    assert here.digests("s") == digests  # it may move on
+
+    changed = Accounts(settings(user(verifier=parse_verifier(nt_text("another")))))
+    changed.adopt("s", "alice", HOME, "", STORE_GAVE, 0.0, digests)
+    assert changed.stale_reason("s", WALL) is Reason.CREDENTIALS_CHANGED
+    assert changed.stale(WALL) == (Ending("s", Reason.CREDENTIALS_CHANGED),)
+
+
+def test_a_session_of_a_removed_user_is_adopted_only_to_be_ended() -> None:
+    accounts = Accounts(settings(user("bob")))
+    accounts.adopt("s", "alice", HOME, "", STORE_GAVE, 0.0, (b"digest",))
+    assert accounts.stale(WALL) == (Ending("s", Reason.USER_REMOVED),)
+    assert accounts.stale_reason("another", WALL) is None
+    assert accounts.digests("another") == ()

@@ -1,4 +1,4 @@
-"""`ferrule status`, `sessions` and `kick` against an admin socket with a made-up concentrator."""
+"""`ferrule status`, `sessions`, `cluster` and `kick` against an admin socket with a made-up concentrator."""
 
 from __future__ import annotations
 
@@ -28,6 +28,37 @@ SESSION = {
     "client": "laptop",
 }
 
+CLUSTER = {
+    "member": "pod-1",
+    "standing": "frozen",
+    "why": "the store does not answer",
+    "epoch": 7,
+    "store": {"type": "Valkey", "up": False, "why": "ConnectionError"},
+    "members": [
+        {
+            "name": "pod-1",
+            "address": "10.0.0.1:4599",
+            "state": "serving",
+            "shards": 1024,
+            "sessions": 12,
+        },
+        {
+            "name": "pod-2",
+            "address": "10.0.0.2:4599",
+            "state": "draining",
+            "shards": 0,
+            "sessions": 0,
+        },
+    ],
+    "shards": 1020,
+    "shards_coming": 4,
+    "relay_share": 0.25,
+    "relayed": {"to_owner esp": 3, "to_owner ike": 0},
+    "clients": {"taken_over": 5},
+    "checkpoints": 99,
+    "take_overs": [{"at": 1_764_000_000.0, "seconds": 0.125, "shards": 341, "clients": 5}],
+}
+
 
 class Concentrator:
     def __init__(self) -> None:
@@ -39,7 +70,10 @@ class Concentrator:
     def sessions(self) -> list[dict[str, Any]]:
         return [SESSION]
 
-    def kick(self, *, session: str = "", user: str = "", everyone: bool = False) -> int:
+    def cluster(self) -> dict[str, Any] | None:
+        return CLUSTER
+
+    async def kick(self, *, session: str = "", user: str = "", everyone: bool = False) -> int:
         if session == "nonsense":
             raise ValueError("'nonsense' is no session; they look like 3/17/4")
         self.wishes.append((session, user, everyone))
@@ -147,3 +181,26 @@ def test_no_concentrator(command: str, tmp_path: Path) -> None:
     result = ferrule(command, "--socket", str(tmp_path / "none.sock"))
     assert result.exit_code == 1
     assert "is the concentrator running?" in result.stderr
+
+
+def test_cluster(tmp_path: Path) -> None:
+    path = tmp_path / "admin.sock"
+    with serving(Concentrator(), path):
+        shown = CliRunner().invoke(app, ["cluster", "--socket", str(path)])
+        as_json = CliRunner().invoke(app, ["cluster", "--json", "--socket", str(path)])
+    assert shown.exit_code == as_json.exit_code == 0
+    assert json.loads(as_json.stdout) == CLUSTER
+    lines = [" ".join(line.split()) for line in shown.stdout.splitlines()]
+    for line in (
+        "member pod-1",
+        "standing frozen (the store does not answer)",
+        "store away: ConnectionError",
+        "shards 1020 served, 4 coming",
+        "relay share 25.0% of the ESP packets of the last minute",
+        "relayed to_owner/esp=3",
+        "clients moved taken_over=5",
+        "pod-1 10.0.0.1:4599 serving 1024 12",
+        "pod-2 10.0.0.2:4599 draining 0 0",
+        "2025-11-24T16:00:00Z 341 5 0.125",
+    ):
+        assert line in lines, shown.stdout

@@ -14,10 +14,12 @@ COMMANDS = {
     "status",
     "init-tun",
     "sessions",
+    "cluster",
     "kick",
     "check-config",
     "hash-password",
     "demo",
+    "demo-cluster",
 }
 
 

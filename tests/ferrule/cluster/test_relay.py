@@ -29,7 +29,10 @@ HOSTS = st.one_of(
 def relayed(draw: st.DrawFn) -> Relayed:
     peer, local = draw(HOSTS)
     path = Path(
-        Address(str(peer), draw(PORTS)), Address(str(local), draw(PORTS)), draw(st.booleans())
+        Address(str(peer), draw(PORTS)),
+        Address(str(local), draw(PORTS)),
+        draw(st.booleans()),
+        draw(st.sampled_from(("", "pod-1", "a" * 63))),
     )
     return Relayed(
         draw(st.integers(0, HOPS_MAX)), draw(st.integers(0, 2**32 - 1)), path,
@@ -42,6 +45,7 @@ def test_what_is_built_parses(one: Relayed) -> None:
     body = build_relayed(one)
     assert parse_relayed(body) == one
     ring_header = 20 + 8 + 9  # IPv4, UDP, the ring's envelope
+    ring_header -= len(one.path.via) + 1 if one.path.via else 0
     assert len(body) - len(one.datagram) + ring_header == overhead_octets(
         one.path.peer, ring_ipv6=False
     )

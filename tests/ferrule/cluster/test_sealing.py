@@ -89,6 +89,20 @@ def test_no_two_blobs_share_a_nonce() -> None:
 def test_keys_that_are_none(keys: list[Secret]) -> None:
     with pytest.raises(ValueError, match="key"):
         Sealer("home", keys, random.Random(4).randbytes)
+    one = sealer(KEY)
+    with pytest.raises(ValueError, match="key"):
+        one.replace(keys)
+    assert sealer(KEY).open(one.seal(b"state", CONTEXT), CONTEXT) == b"state"
+
+
+def test_keys_are_replaced() -> None:
+    one = sealer(KEY)
+    blob = one.seal(b"state", CONTEXT)
+    one.replace([NEW, KEY])
+    assert one.open(blob, CONTEXT) == b"state"
+    assert sealer(NEW).open(one.seal(b"state", CONTEXT), CONTEXT) == b"state"
+    one.replace([NEW])
+    assert one.open(blob, CONTEXT) is SealFault.KEY
 
 
 def test_pseudonyms_tell_names_apart_and_nothing_else() -> None:

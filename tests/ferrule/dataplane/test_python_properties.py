@@ -12,13 +12,14 @@ from ferrule.dataplane.interface import (
     DhcpInform,
     FirstPacket,
     L2tpControl,
+    Policy,
     PppControl,
     UnknownSession,
 )
 from ferrule.dataplane.python import PuntLimits
 from ferrule.l2tp.header import is_control, parse_data
 from ferrule.ppp.frame import parse_frame
-from support.dataplane import AWAY, HOME, INTERNET, Host, Rig, udp, udp_header
+from support.dataplane import AWAY, HOME, INTERNET, Host, Others, Rig, udp, udp_header
 
 ids = st.sampled_from([0, 11, 21, 99])
 flags = st.sampled_from(
@@ -78,6 +79,32 @@ def test_random_ip_both_ways(packet: bytes) -> None:
     assert fates(rig) == 1
     rig.plane.transmit_ip(packet)
     rig.plane.send_ip(host.client, host.tunnel, host.session, packet)
+
+
+@settings(max_examples=200, deadline=None)
+@given(
+    st.binary(max_size=80)
+    | st.builds(
+        udp, *[st.sampled_from(["10.8.0.1", "10.8.0.2", INTERNET])] * 2, st.binary(max_size=9)
+    ),
+    st.booleans(),
+    st.booleans(),
+)
+def test_random_ip_among_others(packet: bytes, from_client: bool, client_to_client: bool) -> None:
+    others = Others(addresses={bytes([10, 8, 0, 2])})
+    rig = Rig(PuntLimits(client=10_000_000), others)
+    host = Host(rig, policy=Policy(client_to_client=client_to_client))
+    for number, deed in enumerate(
+        [
+            lambda: host.up_ip(packet),
+            lambda: rig.plane.transmit_ip(packet),
+            lambda: rig.plane.receive_relayed_ip(packet, from_client=from_client),
+        ],
+        1,
+    ):
+        deed()
+        assert fates(rig) + len(rig.sent) + len(others.ip) == number
+    assert client_to_client or not any(client for _, client in others.ip)
 
 
 @settings(max_examples=500, deadline=None)

@@ -6,15 +6,18 @@ from dataclasses import replace
 
 import pytest
 
-from ferrule.core.ids import SessionId, Spi, TunnelId
+from ferrule.core.ids import ClientId, SessionId, Spi, TunnelId
 from ferrule.core.secret import Secret
 from ferrule.crypto.suites import EspSuite
 from ferrule.dataplane.interface import (
+    ClientState,
     FirstPacket,
     L2tpControl,
     LifetimeReached,
     LinkSpec,
     PeerMoved,
+    SaState,
+    SessionCounters,
 )
 from ferrule.esp.packet import EspOpener, EspSealer
 from support.dataplane import (
@@ -239,7 +242,7 @@ def test_a_take_over_goes_on_where_it_was_reserved() -> None:
     rig = Rig()
     host = Host(rig)
     rig.plane.install_sa(
-        host.sa_spec(host.spi, active=True, first_sequence=70_000, window_top=5_000)
+        host.sa_spec(host.spi, active=True, first_sequence=70_000, window_top=5_000, seen=True)
     )
     sealer = host.sealers[host.spi]
     sealer.sequence = 4_999
@@ -254,6 +257,19 @@ def test_a_take_over_goes_on_where_it_was_reserved() -> None:
 
 
 # --- QUIRK(android)
+
+
+def test_a_take_over_goes_on_with_the_tags_that_the_peer_has() -> None:
+    rig = Rig()
+    host = Host(rig, suite=CBC_SHA256)
+    rig.plane.remove_client(host.client)
+    rig.plane.install_sa(host.sa_spec(host.spi, active=True, seen=True, short_tags=True))
+    assert tag_octets(rig, host) == 12
+    host.install(active=True)  # and so does a rekey, whose spec does not know
+    assert tag_octets(rig, host) == 12
+    state = rig.plane.client_state(host.client)
+    assert state is not None
+    assert state.short_tags
 
 
 def tag_octets(rig: Rig, host: Host) -> int:
@@ -297,6 +313,218 @@ def test_a_cut_tag_on_the_way_does_not_stick() -> None:
     assert tag_octets(rig, host) == 16
     assert rig.drops == {"esp_malformed": 1}
     assert len(of_kind(rig, FirstPacket)) == 1
+
+
+# --- what the plane knows of a client, and a plane that goes on with it
+
+
+def state_of(rig: Rig, host: Host) -> ClientState:
+    state = rig.plane.client_state(host.client)
+    assert state is not None
+    return state
+
+
+def move_over(host: Host, other: Rig) -> ClientState:
+    """The host's client, as another plane goes on with it, and what was said of it."""
+    state = state_of(host.rig, host)
+    for sa in state.sas:
+        spec = host.sa_spec(
+            sa.inbound_spi,
+            path=state.path,
+            active=sa.active,
+            first_sequence=sa.next_sequence,
+            window_top=sa.window_top,
+            octets_in=sa.octets_in,
+            octets_out=sa.octets_out,
+            seen=sa.seen,
+            peer_port=state.peer_port,
+            short_tags=state.short_tags,
+        )
+        other.plane.install_sa(spec)
+    for tunnel, session, ns, counters in state.links:
+        ids = host.client, tunnel, session
+        other.plane.add_link(LinkSpec(*ids, TunnelId(7), SessionId(9), host.sequencing))
+        other.plane.restore_link(*ids, ns, counters.octets_up, counters.octets_down)
+    host.rig.plane.remove_client(host.client)
+    host.rig = other
+    return state
+
+
+def test_a_new_client_has_an_empty_state() -> None:
+    rig = Rig()
+    host = Host(rig)
+    now = rig.clock.now
+    assert state_of(rig, host) == ClientState(
+        HOME,
+        1701,
+        short_tags=False,
+        sas=(SaState(host.spi, 1, 0, 0, 0, seen=False, active=True),),
+        links=((host.tunnel, host.session, 0, SessionCounters(last_up=now, last_data=now)),),
+    )
+
+
+def test_the_state_has_what_became_of_it() -> None:
+    rig = Rig()
+    host = Host(rig, sequencing=True)
+    packet = udp(host.address, INTERNET, b"question")
+    host.up_ip(packet)
+    host.up_l2tp(CONTROL, port=40001, path=AWAY)
+    second = host.install(active=True)
+    host.sealers[second].sequence = 77
+    host.up(PAYLOAD, path=AWAY._replace(via="pod-b"), spi=second)
+    rig.plane.transmit_ip(udp(INTERNET, host.address, b"answer"))
+    rig.plane.send_ppp(host.client, host.tunnel, host.session, b"\xc0\x21")
+    header_octets = 8 + 6 + 4
+    expected = ClientState(
+        AWAY._replace(via="pod-b"),
+        1701,
+        short_tags=False,
+        sas=(
+            SaState(
+                host.spi,
+                1,
+                2,
+                header_octets + len(packet) + len(PAYLOAD),
+                0,
+                seen=True,
+                active=False,
+            ),
+            SaState(
+                second,
+                3,
+                77,
+                len(PAYLOAD),
+                (8 + 10 + 4 + 34) + (8 + 10 + 2),
+                seen=True,
+                active=True,
+            ),
+        ),
+        links=(
+            (
+                host.tunnel,
+                host.session,
+                2,
+                SessionCounters(1, 1, len(packet), 34, rig.clock.now, rig.clock.now),
+            ),
+        ),
+    )
+    assert state_of(rig, host) == expected
+
+
+def test_a_state_is_a_copy() -> None:
+    rig = Rig()
+    host = Host(rig, sequencing=True)
+    before = state_of(rig, host)
+    host.up_ip(udp(host.address, INTERNET, b"x"))
+    rig.plane.transmit_ip(udp(INTERNET, host.address, b"x"))
+    assert before.sas[0].next_sequence == 1
+    assert before.links[0][2:] == (0, SessionCounters(last_up=1000.0, last_data=1000.0))
+
+
+@pytest.mark.parametrize("suite", SUITES, ids=str)
+@pytest.mark.parametrize("sequencing", [False, True])
+def test_a_client_goes_on_in_another_plane(suite: EspSuite, sequencing: bool) -> None:
+    first, second = Rig(), Rig()
+    host = Host(first, suite=suite, sequencing=sequencing)
+    host.sealers[host.spi].cut_tags(short=True)
+    captured = [host.up_ip(udp(host.address, INTERNET, bytes([n]))) for n in range(5)]
+    captured.append(host.up_l2tp(CONTROL, port=50123))
+    first.plane.transmit_ip(udp(INTERNET, host.address, b"first"))
+    assert len(host.down_ip()) == 1
+    state = move_over(host, second)
+    assert first.plane.client_state(host.client) is None
+    assert state_of(second, host) == replace(state, links=state_of(second, host).links)
+    counters = state_of(second, host).links[0][3]
+    assert (counters.octets_up, counters.octets_down) == (5 * 29, 33)
+
+    for datagram in captured:
+        second.plane.receive_datagram(HOME, datagram)
+    assert second.drops == {"esp_replay": 6}
+    second.plane.bind_session(host.binding())
+    answer = udp(INTERNET, host.address, b"second")
+    second.plane.transmit_ip(answer)
+    ((path, datagram),) = second.take_sent()
+    assert path == HOME
+    assert int.from_bytes(datagram[4:8], "big") == 2
+    payload = host.open(datagram)
+    assert payload[:4] == (1701).to_bytes(2, "big") + (50123).to_bytes(2, "big")
+    assert payload[-len(answer) :] == answer
+    assert not sequencing or payload[14:16] == b"\0\1"  # Ns
+    question = udp(host.address, INTERNET, b"question")
+    host.up_ip(question)
+    assert second.delivered == [question]
+    assert second.take() == []  # no FirstPacket, no PeerMoved
+    assert first.sent == []
+
+
+def test_an_octet_limit_goes_on() -> None:
+    first, second = Rig(), Rig()
+    host = Host(first, life_octets=len(PAYLOAD) * 10)
+    for _ in range(5):
+        host.up(PAYLOAD)
+    move_over(host, second)
+    told = []
+    for number in range(6, 12):
+        host.up(PAYLOAD)
+        told += [number] * len(of_kind(second, LifetimeReached))
+    assert told == [9]
+
+
+def test_an_sa_that_the_peer_has_not_used_is_still_awaited() -> None:
+    first, second = Rig(), Rig()
+    host = Host(first)
+    host.up(PAYLOAD)
+    waiting = host.install()
+    move_over(host, second)
+    assert sends_on(second, host) == host.spi
+    host.up(PAYLOAD, spi=waiting)
+    assert of_kind(second, FirstPacket) == [FirstPacket(host.client, waiting)]
+    assert sends_on(second, host) == waiting
+
+
+@pytest.mark.parametrize("order", [(0, 1), (1, 0)])
+def test_an_older_sa_sends_again_when_the_newer_goes(order: tuple[int, int]) -> None:
+    rig = Rig()
+    host = Host(rig)
+    second = host.install()
+    rig.plane.remove_client(host.client)
+    specs = (
+        host.sa_spec(host.spi, seen=True),
+        host.sa_spec(second, seen=True, active=True),
+    )
+    for index in order:
+        rig.plane.install_sa(specs[index])
+    assert sends_on(rig, host) == second
+    host.up(PAYLOAD, spi=host.spi)
+    assert sends_on(rig, host) == second
+    rig.plane.remove_sa(second)
+    assert sends_on(rig, host) == host.spi
+
+
+def test_a_rekey_knows_less_of_the_client_than_the_plane() -> None:
+    rig = Rig()
+    host = Host(rig)
+    host.up_l2tp(CONTROL, port=50123)
+    host.install(active=True)
+    assert state_of(rig, host).peer_port == 50123
+
+
+def test_what_the_plane_has_not_is_not_restored() -> None:
+    rig = Rig()
+    host = Host(rig)
+    rig.plane.restore_link(host.client, host.tunnel, SessionId(999), 5, 6, 7)
+    rig.plane.restore_link(ClientId(999), host.tunnel, host.session, 5, 6, 7)
+    assert rig.plane.client_state(ClientId(999)) is None
+    assert state_of(rig, host).links[0][2] == 0
+
+
+def test_ns_is_a_number_of_sixteen_bits() -> None:
+    rig = Rig()
+    host = Host(rig, sequencing=True)
+    rig.plane.restore_link(host.client, host.tunnel, host.session, 0x1FFFF, 6, 7)
+    assert state_of(rig, host).links[0][2] == 0xFFFF
+    rig.plane.transmit_ip(udp(INTERNET, host.address, b"x"))
+    assert state_of(rig, host).links[0][2] == 0
 
 
 # --- two planes, back to back

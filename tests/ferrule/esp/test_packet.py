@@ -136,6 +136,43 @@ def test_numbers_run_out_before_one_repeats() -> None:
         assert caught.value.reason is Reason.SEQUENCE_EXHAUSTED
 
 
+def test_no_number_is_used_beyond_what_is_reserved() -> None:
+    sealer, opener = pair(GCM, last_sequence=2)
+    for _ in range(2):
+        opener.open(sealer.seal(b"reserved"))
+    for _ in range(2):
+        with pytest.raises(ProtocolError) as caught:
+            sealer.seal(b"one too many")
+        assert caught.value.reason is Reason.SEQUENCE_UNRESERVED
+    assert sealer.sequence == 3
+    assert sealer.reserve(3)
+    opener.open(sealer.seal(b"reserved"))
+    assert opener.window.top == 3
+
+
+@pytest.mark.parametrize(
+    ("wanted", "taken", "last"),
+    [
+        (9, False, 10),
+        (10, False, 10),
+        (11, True, 11),
+        (0xFFFFFFFF, True, 0xFFFFFFFF),
+        (1 << 40, True, 0xFFFFFFFF),
+    ],
+)
+def test_a_reservation_grows_up_to_the_last_number(wanted: int, taken: bool, last: int) -> None:
+    sealer, _ = pair(GCM, last_sequence=10)
+    assert (sealer.reserve(wanted), sealer.last_sequence) == (taken, last)
+
+
+def test_there_is_nothing_to_reserve_behind_the_last_number() -> None:
+    sealer, _ = pair(GCM, first_sequence=1 << 32, last_sequence=1 << 40)
+    with pytest.raises(ProtocolError) as caught:
+        sealer.seal(b"one too many")
+    assert caught.value.reason is Reason.SEQUENCE_EXHAUSTED
+    assert not sealer.reserve(1 << 41)
+
+
 @pytest.mark.parametrize("suite", SUITES, ids=str)
 @pytest.mark.parametrize("change", [-1, 1])
 def test_keymat_of_the_wrong_length_is_a_bug(suite: EspSuite, change: int) -> None:

@@ -8,55 +8,14 @@ import pytest
 
 from ferrule.accounts.admission import Settings
 from ferrule.accounts.users import OnLimit
-from ferrule.client import effects as c
-from ferrule.client.host import Host
-from ferrule.client.icmp import Echo, build_echo
 from ferrule.client.initiator import Life
-from ferrule.client.ipv4 import IpProtocol, Ipv4Packet, build_ipv4
 from ferrule.core.reasons import Reason
 from ferrule.gateway import effects as g
 from ferrule.gateway.client import Client
 from ferrule.gateway.gateway import GOODBYE_SECONDS
 from ferrule.gateway.settings import GatewaySettings
 from support.accounts import pool
-from support.pair import FAST_PHASE1, INSIDE, WALL, Pair, client_settings, gateway_settings, user
-
-
-class Seat:
-    """A client that stays, with what it was told and what came through its tunnel."""
-
-    def __init__(self, pair: Pair, host: str = "10.0.0.2", nat: str = "", **settings: str) -> None:
-        self.pair = pair
-        self.news: list[c.News] = []
-        self.packets: list[bytes] = []
-        self.host: Host = pair.host(
-            client_settings(**settings),  # type: ignore[arg-type]
-            host=host,
-            nat=nat,
-            deliver=self.packets.append,
-            notify=self.news.append,
-        )
-
-    def connect(self, seconds: float = 20.0) -> Seat:
-        assert self.pair.loop.run(seconds, lambda: self.connected is not None), self.news
-        return self
-
-    @property
-    def connected(self) -> c.Connected | None:
-        return next((n for n in self.news if isinstance(n, c.Connected)), None)
-
-    @property
-    def ended(self) -> c.Ended | None:
-        return next((n for n in self.news if isinstance(n, c.Ended)), None)
-
-    def ping(self) -> bool:
-        """One ping to the host inside; did the answer come?"""
-        assert self.connected is not None
-        before = len(self.packets)
-        request = build_echo(Echo(False, 7, before, b"x" * 32))
-        packet = Ipv4Packet(self.connected.network.address, INSIDE, IpProtocol.ICMP, request)
-        self.pair.act(self.host, lambda host: host.send_ip(build_ipv4(packet)))
-        return self.pair.loop.run(2.0, lambda: len(self.packets) > before)
+from support.pair import FAST_PHASE1, WALL, Pair, Seat, gateway_settings, user
 
 
 def settings_with(**fields: object) -> GatewaySettings:

@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import pytest
 
-from ferrule.core.ids import Address, Cookie, Path, Spi
+from ferrule.core.ids import Address, Cookie, IsakmpSaId, Path, Spi
 from ferrule.core.reasons import Reason
 from ferrule.ike.admission import Admission
 from ferrule.ike.effects import IkeDropped, IkeFailed, SendIke
@@ -17,7 +17,13 @@ PATH = Path(Address("192.0.2.1", 500), Address("198.51.100.1", 500), False)
 
 def turn(entropy: Callable[[int], bytes] = bytes, spi: int = 256) -> Turn:
     return Turn(
-        policy(), entropy, lambda: Cookie(bytes(8)), lambda: Spi(spi), SaTable(), Admission(), 1.0
+        policy(),
+        entropy,
+        lambda _: Cookie(bytes(8)),
+        lambda _: Spi(spi),
+        SaTable(),
+        Admission(),
+        1.0,
     )
 
 
@@ -40,7 +46,7 @@ def test_a_message_id_is_never_zero() -> None:
 
 def test_an_spi_that_is_taken_is_not_given() -> None:
     one = turn()
-    assert one.fresh_spi() == 256
+    assert one.fresh_spi(IsakmpSaId(1)) == 256
     one.table.ipsec[Spi(256)] = None  # type: ignore[assignment]
     with pytest.raises(ValueError, match="repeats itself"):
-        one.fresh_spi()
+        one.fresh_spi(IsakmpSaId(1))

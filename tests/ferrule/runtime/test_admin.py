@@ -23,7 +23,10 @@ class Stub:
     def sessions(self) -> list[dict[str, Any]]:
         return [{"session": "1/2/3"}]
 
-    def kick(self, *, session: str = "", user: str = "", everyone: bool = False) -> int:
+    def cluster(self) -> dict[str, Any] | None:
+        return None
+
+    async def kick(self, *, session: str = "", user: str = "", everyone: bool = False) -> int:
         if not (session or user or everyone):
             raise ValueError("name a session, a user, or all")
         self.kicked.append((session, user, everyone))
@@ -40,6 +43,8 @@ async def test_questions_and_answers(path: str) -> None:
     async with serve_admin(stub, path):
         assert await ask(path, "GET", "/status") == {"ready": True}
         assert await ask(path, "GET", "/sessions") == [{"session": "1/2/3"}]
+        with pytest.raises(AdminError, match="no replicas"):
+            await ask(path, "GET", "/cluster")
         assert await ask(path, "POST", "/kick", {"user": "ada"}) == {"ended": 1}
         assert await ask(path, "POST", "/kick", {"session": "1/2/3"}) == {"ended": 1}
         assert await ask(path, "POST", "/kick", {"all": True}) == {"ended": 1}

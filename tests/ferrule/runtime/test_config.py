@@ -161,6 +161,25 @@ def test_secrets_come_from_files_relative_to_the_file_that_names_them(tmp_path: 
     }
 
 
+def test_a_shared_store_with_its_secrets_in_files(tmp_path: Path) -> None:
+    for name in ("key", "names"):
+        (tmp_path / name).write_text(f"{name} " * 10 + "\n")
+    (tmp_path / "password").write_text("hunter2\n")
+    text = gateway(SHARED).replace("key: 0123456789abcdef0123456789abcdef", "keyFile: key")
+    text = text.replace("namesKey: fedcba9876543210fedcba9876543210", "namesKeyFile: names")
+    text = text.replace("    keyFile", "    passwordFile: password\n    keyFile") + RING
+    config = loaded(tmp_path, text)
+    store = config.gateway.store
+    assert store.key is not None
+    assert store.key.reveal() == b"key " * 10
+    assert store.names_key is not None
+    assert store.password is not None
+    assert store.password.reveal() == b"hunter2"
+    assert (config.listen.ring, config.listen.member) == (Address("192.0.2.7", 4599), "pod-0")
+    assert [problem.field for problem in config.warnings] == ["users"]
+    assert "hunter2" not in repr(config)
+
+
 @pytest.mark.parametrize(
     ("content", "says"),
     [
@@ -203,6 +222,93 @@ def test_a_file_that_is_not_there(tmp_path: Path) -> None:
 
 
 # --- errors: the line, the field, the remedy
+
+SHARED = (
+    IPSEC
+    + """\
+  store:
+    type: Valkey
+    url: valkey://store.example
+    key: 0123456789abcdef0123456789abcdef
+    namesKey: fedcba9876543210fedcba9876543210
+"""
+)
+RING = "listen: {ring: '192.0.2.7:4599', member: pod-0}\n"
+SHARING: list[tuple[str, str, int, str, str]] = [
+    (f"shared {field}", text, line, field, says)
+    for text, line, field, says in (
+        (
+            gateway(IPSEC) + RING,
+            6,
+            "listen.ring",
+            "a store that they share: write gateway.store: {type: Valkey",
+        ),
+        (gateway(SHARED), 1, "listen.ring", "is missing; write ring: ADDRESS:PORT"),
+        (
+            gateway(SHARED) + RING.replace("192.0.2.7", "224.0.0.1"),
+            11,
+            "listen.ring",
+            "224.0.0.1 is no replica's",
+        ),
+        (
+            gateway(SHARED) + RING.replace("192.0.2.7", "pod.example"),
+            11,
+            "listen.ring",
+            "pod.example is a name; write",
+        ),
+        (
+            gateway(SHARED.replace("    url: valkey://store.example\n", "")) + RING,
+            4,
+            "gateway.store.url",
+            "is missing; write for example url: valkey://HOST:6379",
+        ),
+        (
+            gateway(SHARED.replace("valkey://", "valkey://ada:secret@")) + RING,
+            6,
+            "gateway.store.url",
+            "the password belongs into the secret",
+        ),
+        (
+            gateway(SHARED + "    tls: {serverName: other}\n") + RING,
+            9,
+            "gateway.store.tls",
+            "begin the url with valkeys",
+        ),
+        (
+            gateway(
+                SHARED.replace("valkey:", "valkeys+cluster:") + "    tls: {serverName: other}\n"
+            )
+            + RING,
+            9,
+            "gateway.store.tls.serverName",
+            "is not for a cluster",
+        ),
+        (
+            gateway(SHARED.replace("0123456789abcdef0", "")) + RING,
+            7,
+            "gateway.store.key",
+            "is shorter than 32 octets",
+        ),
+        (
+            gateway(SHARED.replace("    namesKey: fedcba9876543210fedcba9876543210\n", "")) + RING,
+            4,
+            "gateway.store.namesKey",
+            "is missing; write namesKeyFile: with a path",
+        ),
+        (
+            gateway(SHARED + "    previousKey: short\n") + RING,
+            9,
+            "gateway.store.previousKey",
+            "is shorter than 32 octets",
+        ),
+        (
+            gateway(SHARED + "    previousKey: 0123456789abcdef0123456789abcdef\n") + RING,
+            9,
+            "gateway.store.previousKey",
+            "is the same as key",
+        ),
+    )
+]
 
 ERRORS: list[tuple[str, str, int, str, str]] = [
     (
@@ -257,7 +363,8 @@ ERRORS: list[tuple[str, str, int, str, str]] = [
         "gateway.ipsec.ikeLifetime",
         "'5s' is out of range; write 1m to 168h",
     ),
-    ("store", gateway("  store: {type: Valkey}"), 3, "gateway.store.type", "write one of Memory"),
+    ("store", gateway("  store: {type: Disk}"), 3, "gateway.store.type", "one of Memory or Valkey"),
+    *SHARING,
     (
         "pool name",
         gateway().replace("default", "A_b"),

@@ -11,22 +11,22 @@ from ferrule.runtime.demo_stage import GATEWAY, PSK, USERS, Stage
 def test_the_configuration_is_good() -> None:
     with Stage() as stage:
         stage.write_config()
-        config = load(stage.config)
+        config = load(stage.gateway.config)
         assert config.warnings == ()
         assert config.gateway.ipsec.psk is not None
         assert config.gateway.ipsec.psk.reveal() == PSK.encode()
         assert {user.username: user.enabled for user in config.users} == dict.fromkeys(USERS, True)
         assert config.gateway.egress.snat is stage.snat
-        assert config.listen.admin == str(stage.admin)
+        assert config.listen.admin == str(stage.gateway.admin)
         assert config.listen.http is not None
         assert config.listen.http.host == GATEWAY
-        assert stat.S_IMODE(stage.config.stat().st_mode) == 0o600
+        assert stat.S_IMODE(stage.gateway.config.stat().st_mode) == 0o600
 
 
 def test_a_user_can_be_disabled() -> None:
     with Stage() as stage:
         stage.write_config(disabled=["alice"])
-        enabled = {user.username: user.enabled for user in load(stage.config).users}
+        enabled = {user.username: user.enabled for user in load(stage.gateway.config).users}
         assert enabled == {"alice": False, "bob": True}
 
 
@@ -40,7 +40,7 @@ def test_nothing_is_left_behind() -> None:
 
 def test_the_log_is_empty_before_there_is_one() -> None:
     with Stage() as stage:
-        assert stage.log_end() == ""
-        stage.log.write_text("".join(f"line {number}\n" for number in range(100)))
-        assert stage.log_end().splitlines()[-1] == "line 99"
-        assert len(stage.log_end().splitlines()) == 30
+        assert stage.gateway.log_end() == ""
+        stage.gateway.log.write_text("".join(f"line {number}\n" for number in range(100)))
+        assert stage.gateway.log_end().splitlines()[-1] == "line 99"
+        assert len(stage.gateway.log_end().splitlines()) == 30

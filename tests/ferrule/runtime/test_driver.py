@@ -191,6 +191,43 @@ def test_activity_is_answered_from_the_planes_counters(stand: Stand) -> None:
     assert stand.gateway.answers == [g.Activity(ONE, TUNNEL, SESSION, 7.0, 6.0)]
 
 
+class StubLeases:
+    """Answers each question with the deeds that a session comes up with."""
+
+    def __init__(self) -> None:
+        self.asked: list[g.AskAdmission] = []
+        self.released: list[g.ReleaseLease] = []
+
+    def ask(self, question: g.AskAdmission, now: float) -> list[g.GatewayEffect]:
+        self.asked.append(question)
+        return [g.SendPpp(question.client, question.tunnel, question.session, b"yes")]
+
+    def release(self, over: g.ReleaseLease) -> None:
+        self.released.append(over)
+
+
+def test_questions_of_admission_are_answered_in_their_turn(stand: Stand) -> None:
+    leases = stand.driver.leases = StubLeases()
+    question = g.AskAdmission(ONE, TUNNEL, SESSION, 7, "alice", "192.0.2.9", "id", 5.0)
+    over = g.ReleaseLease(ONE, TUNNEL, SessionId(4))
+    stand.gateway.on_receive = [g.SendIke(PATH, b"m"), question, over, g.SendL2tp(ONE, b"m")]
+    stand.driver.punt(L2tpControl(ONE, b"go"))
+    stand.driver.drain()
+    assert leases.asked == [question]
+    assert leases.released == [over]
+    assert stand.plane.names() == ["send_ike", "send_ppp", "send_l2tp"]
+
+
+def test_a_bug_in_a_command_costs_the_client_that_it_is_about(stand: Stand) -> None:
+    def bug(now: float) -> list[g.GatewayEffect]:
+        raise ZeroDivisionError(now)
+
+    stand.driver.command(bug)
+    assert not stand.gateway.abandoned
+    stand.driver.command(bug, ONE)
+    assert stand.gateway.abandoned == [ONE]
+
+
 class SlowCheck:
     def run(self) -> Verdict:
         return Accepted("alice")

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from ferrule.store.interface import Granted, Renewal
-from ferrule.store.leases import GAP_MS, LEASE_MS, LeaseBook
+from ferrule.core.reasons import Reason
+from ferrule.store.interface import Granted, Refused, Renewal
+from ferrule.store.leases import GAP_MS, LEASE_MS, OVER_MS, LeaseBook
 from support.store import FIRST, lease, request
 
 
@@ -40,6 +41,41 @@ def test_after_a_pause_everybody_has_time_to_come_back() -> None:
     keep_asking(book, hour, hour + LEASE_MS, "s2")
     leased(book, "s3", "eve", hour + LEASE_MS)
     assert book.leases.keys() == {"s2", "s3"}
+
+
+def test_an_owner_that_lives_and_is_not_heard_keeps_what_it_has() -> None:
+    book = LeaseBook()
+    for session, owner in (("cut off", "a-1/01"), ("dead", "a-2/02"), ("mine", "a-0/00")):
+        book.admit(request(session, session, owner=owner), 0)
+    keep_asking(book, 0, LEASE_MS, "mine")
+    book.admit(request("new", "joe"), LEASE_MS, {"a-1/01": GAP_MS - 1})
+    assert book.leases.keys() == {"cut off", "mine", "new"}
+    keep_asking(book, LEASE_MS, 2 * LEASE_MS, "mine", "new")
+    # It has said that this is no more its own.
+    book.admit(request("newer", "joe"), 2 * LEASE_MS, {"a-1/01": LEASE_MS + GAP_MS})
+    assert book.leases.keys() == {"mine", "new", "newer"}
+
+
+def test_an_address_is_not_kept_for_ever_for_a_session_that_never_hears() -> None:
+    book = LeaseBook()
+    alone = ((FIRST, FIRST),)
+    book.admit(request("s1", limit=1, ranges=alone, owner="a-1/01"), 0)
+    book.admit(request("s2", limit=1, ranges=alone), 0)
+    book.release("s2", 0)
+    keep_asking(book, 0, LEASE_MS)
+    newcomer = request("t1", "bob", ranges=alone)
+    assert book.admit(newcomer, LEASE_MS - 1) == Refused(Reason.POOL_EXHAUSTED)
+    assert book.admit(newcomer, LEASE_MS, {"a-1/01": 0}) == Refused(Reason.POOL_EXHAUSTED)
+    assert book.admit(newcomer, LEASE_MS) == Granted(FIRST)
+
+
+def test_what_is_over_is_forgotten_in_the_end() -> None:
+    book = LeaseBook()
+    address = leased(book, "s1", "ada", 0).address
+    book.release("s1", 0)
+    late = lease("s1", address)
+    assert book.renew([late], OVER_MS - 1) == Renewal(lost=("s1",))
+    assert book.renew([late], OVER_MS) == Renewal()
 
 
 def test_a_clock_that_goes_back_ends_nothing() -> None:

@@ -20,7 +20,7 @@ from ferrule.store.interface import (
     StoreAway,
 )
 from ferrule.store.memory import MemoryStore
-from support.store import FIRST, epoch_of, found, records_of, request, who
+from support.store import FIRST, epoch_of, found, records_of, request, said_all, who
 
 A = who("a-0")
 KEY, OTHER = Secret(bytes(32)), Secret(bytes(range(32)))
@@ -133,3 +133,30 @@ async def test_the_directory_forgets() -> None:
     assert (await store.directory()).keys() == {"s1", "s2"}
     now[0] += 2
     assert (await store.directory()).keys() == {"s2"}
+
+
+async def test_a_member_that_is_cut_off_keeps_its_leases_and_a_dead_one_does_not() -> None:
+    now = 1000.0
+    store = MemoryStore(clock=lambda: now)
+    cut_off, dead = who("a-1", 7), who("a-2", 8)
+    await found(store, A, cut_off)
+    for user, owner in (("ada", A), ("bob", cut_off), ("eve", dead)):
+        assert isinstance(await store.admit(request(user, user, owner=str(owner))), Granted)
+    for _ in range(4):
+        now += 30.0
+        await store.renew([store.leases.leases["ada"]])
+        await said_all(store, A)
+    await store.admit(request("new", "joe"))
+    assert store.leases.leases.keys() == {"ada", "bob", "new"}
+    await said_all(store, cut_off)  # it is back, and does not have the session any more
+    now += 30.0
+    await store.renew([store.leases.leases[session] for session in ("ada", "new")])
+    now += 30.0
+    await store.renew([store.leases.leases[session] for session in ("ada", "new")])
+    now += 29.0
+    await store.admit(request("new", "joe"))
+    assert "bob" in store.leases.leases
+    now += 2.0
+    await said_all(store, cut_off)
+    await store.admit(request("new", "joe"))
+    assert store.leases.leases.keys() == {"ada", "new"}

@@ -14,6 +14,8 @@ S, N, C, U = Topology.SERVER, Topology.SENTINEL, Topology.CLUSTER, Topology.SOCK
     ("url", "target"),
     [
         ("valkey://store", Target(S, False, (Address("store", 6379),))),
+        ("redis://store", Target(S, False, (Address("store", 6379),))),
+        ("rediss://store", Target(S, True, (Address("store", 6379),))),
         ("valkeys://store:7000/3", Target(S, True, (Address("store", 7000),), database=3)),
         ("valkey://u@[2001:db8::1]:7", Target(S, False, (Address("2001:db8::1", 7),), "u")),
         ("valkey://a%40b@store/", Target(S, False, (Address("store", 6379),), "a@b")),
@@ -42,7 +44,7 @@ def test_what_it_says(url: str, target: Target) -> None:
     [
         ("", "not one of"),
         ("store:6379", "not one of"),
-        ("redis://store", "not one of valkey"),
+        ("redis+magic://store", "not one of valkey"),
         ("valkey+magic://store", "not one of"),
         ("valkey://user:secret@store", "belongs into the secret"),
         ("valkey://:secret@store", "belongs into the secret"),

@@ -94,7 +94,20 @@ CASES: Mapping[str, tuple[Mapping[str, Any], Settings]] = {
         SETTINGS,
     ),
     "node-port": (
-        {"exposure": {"type": "NodePort", "nodePorts": {"ike": 30500}}, "replicas": 3},
+        {"exposure": {"type": "NodePort", "nodePorts": {"ike": 30500}}},
+        SETTINGS,
+    ),
+    "valkey": (
+        {
+            "replicas": 3,
+            "store": {
+                "type": "Valkey",
+                "url": "valkeys://valkey.vpn:6379/0",
+                "authSecretRef": {"name": "alices"},
+                "tls": {"caSecretRef": {"name": "alices", "key": "ca"}},
+            },
+            "podTemplate": {"env": [{"name": "FERRULE_MEMBER", "value": "another"}]},
+        },
         SETTINGS,
     ),
 }
@@ -104,7 +117,7 @@ def children(spec: Mapping[str, Any], settings: Settings) -> list[Object]:
     world = World(
         gateway(spec=spec),
         user("alice", with_password("alices")),
-        secret("alices", {"password": "wonderland"}),
+        secret("alices", {"password": "wonderland", "ca": "a certificate"}),
     )
     plan = world.plan(settings)
     return plan.create + plan.apply

@@ -14,10 +14,10 @@ from support.operator import World, gateway, resource, secret
 EXAMPLES = Path(__file__).resolve().parents[3] / "examples" / "kubernetes"
 
 
-def examples() -> list[dict[str, Any]]:
+def examples(folder: Path = EXAMPLES) -> list[dict[str, Any]]:
     yaml = YAML(typ="safe")
     return [
-        item for path in sorted(EXAMPLES.glob("*.yaml")) for item in yaml.load_all(path.read_text())
+        item for path in sorted(folder.glob("*.yaml")) for item in yaml.load_all(path.read_text())
     ]
 
 
@@ -37,3 +37,20 @@ def test_the_examples_make_a_gateway_with_two_users() -> None:
     config = load_bundles(plan.files)
     assert [user.username for user in config.users] == ["alice", "bob@example.org"]
     assert config.warnings == ()
+
+
+def test_the_example_of_several_replicas() -> None:
+    scaler, large = examples(EXAMPLES / "scaled")
+    item = gateway(large["metadata"]["name"], large["spec"])
+    world = World(item, secret("ferrule-valkey", {"password": "open"}))
+    plan = world.plan(name="large")
+    assert [finding for finding in plan.findings if not finding.holds] == []
+    config = load_bundles(plan.files)
+    assert config.gateway.store.type == "Valkey"
+    assert [problem.field for problem in config.warnings] == ["users"]  # there are none
+    assert scaler["spec"]["scaleTargetRef"] == {
+        "apiVersion": large["apiVersion"],
+        "kind": large["kind"],
+        "name": large["metadata"]["name"],
+    }
+    assert scaler["spec"]["minReplicas"] >= 2

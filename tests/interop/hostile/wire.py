@@ -110,7 +110,7 @@ class Wire:
         self.device = device
         self.hardware = hardware
         self.server = server
-        self._socket = namespace.run(lambda: _open(device, _program(server, victim)))
+        self._socket = namespace.run(lambda: open_tap(device, udp_from(server, victim)))
 
     def close(self) -> None:
         self._socket.close()
@@ -130,7 +130,8 @@ class Wire:
             return None
 
 
-def _open(device: str, program: bytes) -> socket.socket:
+def open_tap(device: str, program: bytes) -> socket.socket:
+    """What passes a device of this thread's namespace, in and out, filtered."""
     opened = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, 0)
     buffer = ctypes.create_string_buffer(program)
     filtering = struct.pack("HL", len(program) // 8, ctypes.addressof(buffer))
@@ -143,7 +144,7 @@ def _open(device: str, program: bytes) -> socket.socket:
     return opened
 
 
-def _program(*sources: str) -> bytes:
+def udp_from(*sources: str) -> bytes:
     """Classic BPF: UDP over IPv4 from one of `sources`."""
     load_half, load_byte, load_word, equal, give = 0x28, 0x30, 0x20, 0x15, 0x06
     count = len(sources)

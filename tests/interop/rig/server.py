@@ -14,6 +14,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from .namespaces import Namespace
 from .processes import Process, run
 from .topology import Laboratory
 
@@ -31,9 +32,18 @@ class ServerError(Exception):
 class Server:
     """One `ferrule serve`, started and stopped by the test run."""
 
-    def __init__(self, laboratory: Laboratory, configuration: Mapping[str, Any]) -> None:
+    def __init__(
+        self,
+        laboratory: Laboratory,
+        configuration: Mapping[str, Any],
+        *,
+        name: str = "server",
+        namespace: Namespace | None = None,
+    ) -> None:
+        """`namespace` is where it runs, if not in the laboratory's `server`."""
         self._laboratory = laboratory
-        self._folder = laboratory.folder / "server"
+        self._namespace = namespace or laboratory.server
+        self._folder = laboratory.folder / name
         self._folder.mkdir(exist_ok=True)
         self._path = self._folder / "gateway.yaml"
         self._socket = self._folder / "admin.sock"
@@ -58,12 +68,18 @@ class Server:
     def start(self) -> None:
         """Start and wait until it says that it is ready."""
         mark = self.mark()
-        self._process = self._laboratory.add_process(
-            self._laboratory.server.start(
-                [*_ferrule(), "serve", "--config", str(self._path)], self.log
-            )
-        )
+        self.begin()
         self.await_log(mark, _START_SECONDS, event="ready")
+
+    def begin(self) -> None:
+        """Start, and don't wait."""
+        self._process = self._laboratory.add_process(
+            self._namespace.start([*self.program(), "serve", "--config", str(self._path)], self.log)
+        )
+
+    def program(self) -> list[str]:
+        """What is run, before `serve`."""
+        return _ferrule()
 
     def stop(self, number: signal.Signals = signal.SIGTERM) -> None:
         """Ask it to end, or kill it."""
@@ -210,14 +226,21 @@ class Server:
         }
 
     def _samples(self) -> list[tuple[str, str, float]]:
-        page = self._laboratory.server.run(
+        return parse_samples(self._metrics_page())
+
+    def _metrics_page(self) -> str:
+        return self._namespace.run(
             sys.executable,
             "-ISc",
             "import urllib.request;"
             f"print(urllib.request.urlopen('http://127.0.0.1:{HTTP_PORT}/metrics').read().decode())",
         )
-        samples = re.findall(r"^([a-z0-9_]+)(?:\{([^}]*)\})? (\S+)$", page, re.MULTILINE)
-        return [(name, labels, float(value)) for name, labels, value in samples]
+
+
+def parse_samples(page: str) -> list[tuple[str, str, float]]:
+    """Name, labels and value of each sample of a metrics page."""
+    samples = re.findall(r"^([a-z0-9_]+)(?:\{([^}]*)\})? (\S+)$", page, re.MULTILINE)
+    return [(name, labels, float(value)) for name, labels, value in samples]
 
 
 def _ferrule() -> list[str]:

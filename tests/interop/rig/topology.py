@@ -95,19 +95,23 @@ class Laboratory:
         ):
             join(self.switch, port, other, device)
             self.switch.plug(port, bridge)
-        join(self.server, "inside", self.web, "eth0")
         self.server.ip("addr", "add", f"{SERVER_ADDRESS}/24", "dev", "wan")
-        self.server.ip("addr", "add", f"{_GATEWAY_TO_WEB}/24", "dev", "inside")
-        self.server.ip("route", "add", "default", "via", WEB_ADDRESS)
-        self.web.ip("addr", "add", f"{WEB_ADDRESS}/24", "dev", "eth0")
         for address in (NAT_ADDRESS, OTHER_NAT_ADDRESS):
             nat.ip("addr", "add", f"{address}/24", "dev", "wan")
         nat.ip("addr", "add", f"{_NAT_INSIDE}/24", "dev", "lan")
         nat.run("sh", "-c", "echo 1 > /proc/sys/net/ipv4/ip_forward")
         self.nat = Nat(nat)
+        self._build_inside()
         self._processes.append(
             self.web.start(["iperf3", "--server", "--forceflush"], self.folder / "iperf3.log")
         )
+
+    def _build_inside(self) -> None:
+        """What is behind `server`'s outer address: here, the gateway itself and then `web`."""
+        Namespaces.join(self.server, "inside", self.web, "eth0")
+        self.server.ip("addr", "add", f"{_GATEWAY_TO_WEB}/24", "dev", "inside")
+        self.server.ip("route", "add", "default", "via", WEB_ADDRESS)
+        self.web.ip("addr", "add", f"{WEB_ADDRESS}/24", "dev", "eth0")
 
     def add_guest(self, name: str, layers: tuple[Path, ...] = ()) -> Guest:
         """Start a guest; it has a cable and no address until `place`."""

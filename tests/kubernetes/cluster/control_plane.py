@@ -191,7 +191,8 @@ class ControlPlane:
             f"--tls-private-key-file={key}",
             f"--client-ca-file={self.authority.certificate}",
             "--authorization-mode=Node,RBAC",
-            "--enable-admission-plugins=NodeRestriction",
+            # The second asks for more rights of whoever makes children, as some clusters do.
+            "--enable-admission-plugins=NodeRestriction,OwnerReferencesPermissionEnforcement",
             "--service-account-issuer=https://kubernetes.default.svc",
             f"--service-account-key-file={self._signing_public}",
             f"--service-account-signing-key-file={self._signing_key}",

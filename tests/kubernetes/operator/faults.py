@@ -19,10 +19,16 @@ from aiohttp import web
 
 from tests.kubernetes.cluster.network import free_port
 
-REASONS = {409: "Conflict", 410: "Expired", 429: "TooManyRequests", 500: "InternalError"}
+REASONS = {
+    404: "NotFound",
+    409: "Conflict",
+    410: "Expired",
+    429: "TooManyRequests",
+    500: "InternalError",
+}
 # To which requests an API server may say so.
 _ALL = frozenset({"GET", "POST", "PATCH", "PUT", "DELETE"})
-METHODS = {409: _ALL - {"GET"}, 410: frozenset({"GET"}), 429: _ALL, 500: _ALL}
+METHODS = {404: _ALL - {"GET"}, 409: _ALL - {"GET"}, 410: frozenset({"GET"}), 429: _ALL, 500: _ALL}
 
 
 class Faults:
@@ -32,11 +38,13 @@ class Faults:
         self.statuses: dict[int, float] = {}
         self.delay_seconds = 0.0
         self.broken = 0.0  # the answer is lost, the request was carried out
+        self.silent = False  # a new watch opens, and never says anything
         self.only: frozenset[str] = _ALL
         self.met: Counter[str] = Counter()
 
     def clear(self) -> None:
         self.statuses, self.delay_seconds, self.broken = {}, 0.0, 0.0
+        self.silent = False
 
 
 class FaultyWay:
@@ -122,6 +130,8 @@ class FaultyWay:
                 if request.method in METHODS[status] and self._random.random() < chance:
                     faults.met[str(status)] += 1
                     return _refusal(status)
+        if watching and faults.silent:
+            return await self._say_nothing(request)
         url = f"{self._server}{request.rel_url}"
         headers = {
             name: value
@@ -144,6 +154,18 @@ class FaultyWay:
             request.transport.abort()
         kept = {"Content-Type": answer.headers.get("Content-Type", "application/json")}
         return web.Response(status=answer.status, body=octets, headers=kept)
+
+    async def _say_nothing(self, request: web.Request) -> web.StreamResponse:
+        response = web.StreamResponse(headers={"Content-Type": "application/json"})
+        await response.prepare(request)
+        task = asyncio.current_task()
+        assert task is not None
+        self._streams.add(task)
+        try:
+            await asyncio.Event().wait()
+        finally:
+            self._streams.discard(task)
+        return response
 
     async def _stream(
         self, request: web.Request, answer: aiohttp.ClientResponse, task: asyncio.Task[Any]

@@ -7,7 +7,9 @@ import asyncio
 import base64
 import itertools
 import json
+import os
 import threading
+import time
 from concurrent.futures import Future
 from types import TracebackType
 from typing import Any
@@ -17,12 +19,19 @@ from ferrule.core.secret import Secret
 from ferrule.runtime.config import Config
 from ferrule.runtime.config_problems import ConfigError
 from ferrule.runtime.remote import serve_remote
+from ferrule_operator.conditions import time_text
 from ferrule_operator.names import REMOTE_PORT
 from ferrule_operator.rendering import load_bundles
 from ferrule_operator.reports import revisions_of
 from tests.kubernetes.cluster.api import Api, CommandRefused, eventually
 
-_hosts = itertools.count(2)
+_numbers = itertools.count(1)
+
+
+def _host() -> str:
+    """An address on loopback that no other pod has, and none of another run on this machine."""
+    mine = os.getpid() % 60_000
+    return f"127.{mine // 250 + 1}.{mine % 250}.{next(_numbers)}"
 
 
 class Concentrator:
@@ -34,6 +43,8 @@ class Concentrator:
         self.taken: list[float] = []
         self.sessions: dict[str, int] = {}
         self.connected: dict[str, float] = {}
+        self.store: dict[str, Any] = {"type": self.config.gateway.store.type, "up": True, "why": ""}
+        self.members: list[str] = []
 
     def remote_status(self) -> dict[str, Any]:
         return {
@@ -44,6 +55,8 @@ class Concentrator:
             "pool_free": 100,
             "users": self.sessions,
             "connected": self.connected,
+            "store": self.store,
+            "members": self.members,
         }
 
     async def configure(self, files: dict[str, str]) -> str:
@@ -97,7 +110,7 @@ class Kubelet:
             lambda: self._api.get("pod", pod, self._namespace), seconds=seconds, what=f"pod {pod}"
         )
         concentrator = Concentrator(self._mounted(gateway))
-        host = f"127.0.0.{next(_hosts)}"
+        host = _host()
         ready = threading.Event()
         key = Secret(concentrator.files["remote.key"].encode())
         serving = self._serve(concentrator, host, key, ready)
@@ -143,7 +156,8 @@ class Kubelet:
             "podIPs": [{"ip": address}] if address else [],
             "hostIP": "192.0.2.1",
             "conditions": [
-                {"type": kind, "status": truth} for kind in ("Ready", "ContainersReady")
+                {"type": kind, "status": truth, "lastTransitionTime": time_text(time.time())}
+                for kind in ("Ready", "ContainersReady")
             ],
             "containerStatuses": [_container("concentrator", ready, state if ready else waiting)],
         }

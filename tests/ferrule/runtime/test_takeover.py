@@ -1,0 +1,151 @@
+"""Shards that come and go with real clients, and what can't be taken over."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from ferrule.gateway.image import ClientImage
+from ferrule.store.interface import Checkpoint, Claim
+from support.faulty_store import FaultyStore
+from support.members import One, crowd, members, until
+
+
+async def written(one: One) -> None:
+    await until(lambda: not one.member.checkpoints.busy)
+
+
+def image_of(one: One) -> ClientImage:
+    client = next(iter(one.gateway.clients.values()))
+    return one.member.images.image_of(client)
+
+
+async def test_numbers_go_on_behind_what_was_reserved(tmp_path: Path) -> None:
+    store = FaultyStore()
+    async with members(tmp_path, lambda: store, names=("a-0", "a-1")) as made:
+        dead, heir = made[0], made[1]
+        async with crowd(dead, dead, 1) as (balancer, load):
+            await written(dead)
+            before = image_of(dead).pairs[0]
+            await dead.kill()
+            balancer.move(dead, heir)
+            await made.until_settled()
+            await until(lambda: len(heir.gateway.clients) == 1)
+            client = next(iter(heir.gateway.clients.values()))
+            state = heir.plane.client_state(client.id)
+            assert state is not None
+            assert state.sas[0].next_sequence > before.reserved
+            await written(heir)
+            after = image_of(heir).pairs[0]
+            assert after.inbound_spi == before.inbound_spi
+            assert after.reserved >= state.sas[0].next_sequence
+            assert load.ups
+
+
+async def test_by_plan_no_number_is_given_up(tmp_path: Path) -> None:
+    store = FaultyStore()
+    async with members(tmp_path, lambda: store, names=("a-0", "a-1")) as made:
+        leaving, heir = made[0], made[1]
+        async with crowd(leaving, leaving, 1) as (balancer, load):
+            load.start_traffic(0.0)
+            await written(leaving)
+            client = next(iter(leaving.gateway.clients.values()))
+            state = leaving.plane.client_state(client.id)
+            assert state is not None
+            leaving.member.cluster.drain()
+            await until(lambda: len(heir.gateway.clients) == 1)
+            balancer.move(leaving, heir)
+            moved = next(iter(heir.gateway.clients.values()))
+            assert (moved.uid, moved.shard) == (client.uid, client.shard)
+            after = heir.plane.client_state(moved.id)
+            assert after is not None
+            assert 0 <= after.sas[0].next_sequence - state.sas[0].next_sequence < 10
+            assert len(load.ups) == 1
+
+
+async def test_a_check_point_that_cannot_be_used_costs_its_client_alone(tmp_path: Path) -> None:
+    store = FaultyStore()
+    async with members(tmp_path, lambda: store, names=("a-0", "a-1")) as made:
+        dead, heir = made[0], made[1]
+        async with crowd(dead, dead, 2) as (balancer, load):
+            await written(dead)
+            broken, sound = dead.gateway.clients.values()
+            await dead.kill()
+            found = store.inner.checkpoints.shards[broken.shard]
+            blob, epoch = found[broken.uid].blob, found[broken.uid].epoch
+            found[broken.uid] = Checkpoint(epoch, blob[:-1] + bytes((blob[-1] ^ 1,)))
+            balancer.move(dead, heir)
+            await made.until_settled()
+            await until(lambda: len(heir.gateway.clients) == 1)
+            assert heir.gateway.client_named(sound.uid) is not None
+            assert heir.member.images.unreadable == 1
+            assert len(load.ups) == 2  # the other one does not know yet
+
+
+async def test_a_bug_in_an_adoption_leaves_nothing_behind(tmp_path: Path) -> None:
+    store = FaultyStore()
+    async with members(tmp_path, lambda: store, names=("a-0",)) as made:
+        one = made[0]
+        async with crowd(one, one, 1):
+            image = image_of(one)
+            client = next(iter(one.gateway.clients.values()))
+            one.member.takeover.evict(client)
+            bugs: list[str] = []
+            one.report.bug = bugs.append  # type: ignore[method-assign]
+            install, one.plane.install_sa = one.plane.install_sa, None  # type: ignore[assignment, method-assign]
+            assert one.member.takeover.adopt(image) is None
+            assert bugs
+            assert not one.gateway.clients
+            one.plane.install_sa = install  # type: ignore[method-assign]
+            assert one.member.takeover.adopt(image) is not None
+
+
+async def test_what_a_later_claim_holds_is_not_served(tmp_path: Path) -> None:
+    store = FaultyStore()
+    async with members(tmp_path, lambda: store, names=("a-0", "a-1")) as made:
+        dead, heir = made[0], made[1]
+        shard = min(dead.member.cluster.held)
+        store.inner.checkpoints.claim(shard, Claim(dead.member.cluster.identity, 99))
+        await dead.kill()
+        await until(lambda: len(heir.member.cluster.held) == 1024)
+        await until(lambda: heir.member.takeover.coming == 1)
+        assert not heir.member.ready(shard)
+        assert shard not in heir.member.checkpoints.claims
+
+
+async def test_the_store_may_be_away_in_the_middle_of_a_take_over(tmp_path: Path) -> None:
+    store = FaultyStore()
+    async with members(tmp_path, lambda: store, names=("a-0", "a-1")) as made:
+        dead, heir = made[0], made[1]
+        async with crowd(dead, dead, 1) as (balancer, load):
+            await written(dead)
+            load_shard, failures = store.inner.load, 5
+
+            async def failing(shard: int) -> object:
+                nonlocal failures
+                failures -= 1
+                store.away = failures > 0
+                await store._reach()
+                return await load_shard(shard)
+
+            store.load = failing  # type: ignore[assignment, method-assign]
+            await dead.kill()
+            balancer.move(dead, heir)
+            await until(lambda: failures < 4, 15.0)
+            store.away = False
+            failures = 0
+            await made.until_settled()
+            await until(lambda: len(heir.gateway.clients) == 1)
+            assert load.ups
+
+
+async def test_the_last_who_leaves_tells_its_clients(tmp_path: Path) -> None:
+    store = FaultyStore()
+    async with members(tmp_path, lambda: store, names=("a-0", "a-1")) as made:
+        last, first = made.all
+        async with crowd(last, last, 2) as (_, load):
+            first.member.cluster.drain()
+            await until(lambda: last.member.cluster.owners == ("a-0",))
+            last.member.cluster.drain()
+            await until(lambda: not load.ups)
+            assert not last.gateway.clients
+            await until(lambda: not store.blobs())
