@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import stat
-from collections.abc import Iterator
+import subprocess
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -19,11 +20,15 @@ def gateway(tmp_path: Path) -> DemoGateway:
     return DemoGateway("pod-7", tmp_path, HOST)
 
 
-@pytest.fixture
-def here() -> Iterator[Namespace]:
-    namespace = Namespace.here()
-    yield namespace
-    namespace.close()
+class Plain(Namespace):
+    """Our own, without entering it, which takes a privilege."""
+
+    def __init__(self) -> None:
+        super().__init__(-1)
+
+    def start(self, argv: Sequence[str], log: Path) -> subprocess.Popen[bytes]:
+        with log.open("ab") as output:
+            return subprocess.Popen(argv, stdout=output, stderr=subprocess.STDOUT)
 
 
 def test_its_files_are_its_own(gateway: DemoGateway) -> None:
@@ -42,10 +47,10 @@ def test_the_log_is_empty_before_there_is_one(gateway: DemoGateway) -> None:
     assert len(gateway.log_end().splitlines()) == 30
 
 
-async def test_one_that_does_not_start_says_why(gateway: DemoGateway, here: Namespace) -> None:
+async def test_one_that_does_not_start_says_why(gateway: DemoGateway) -> None:
     gateway.write_config("gateway: {pools: nonsense}\n")
     with pytest.raises(StageError, match=r"(?s)pod-7 did not start.*pools"):
-        await gateway.start(here)
+        await gateway.start(Plain())
 
 
 async def test_nobody_is_not_ready(gateway: DemoGateway) -> None:
