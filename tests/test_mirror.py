@@ -14,6 +14,7 @@ TESTS = ROOT / "tests" / "ferrule"
 
 # Modules that are a part of another one's test, with the file where that is.
 ELSEWHERE: dict[str, str] = {
+    "cli.demo_cluster": "../cluster/test_demo.py",
     "gateway.call": "gateway/test_gateway.py",
     "gateway.client": "gateway/test_gateway.py",
     "gateway.deeds": "runtime/test_driver.py",

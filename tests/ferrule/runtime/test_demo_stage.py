@@ -36,11 +36,3 @@ def test_nothing_is_left_behind() -> None:
         directory = stage.directory
         assert directory.exists()
     assert not directory.exists()
-
-
-def test_the_log_is_empty_before_there_is_one() -> None:
-    with Stage() as stage:
-        assert stage.gateway.log_end() == ""
-        stage.gateway.log.write_text("".join(f"line {number}\n" for number in range(100)))
-        assert stage.gateway.log_end().splitlines()[-1] == "line 99"
-        assert len(stage.gateway.log_end().splitlines()) == 30
