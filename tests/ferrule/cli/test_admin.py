@@ -1,4 +1,4 @@
-"""`ferrule status`, `sessions`, `cluster` and `kick` against an admin socket with a made-up concentrator."""
+"""`ferrule status`, `sessions`, `cluster`, `kick` against a made-up concentrator's socket."""
 
 from __future__ import annotations
 
