@@ -49,6 +49,7 @@ CLOSE_SECONDS: Final = 2.0
 RENEWED_AT_ONCE: Final = 200
 RELEASED_AT_ONCE: Final = 16
 EVERYBODY: Final = ""
+_TICK_SECONDS: Final = 0.001  # a timer may run a little early
 _AGE_SECONDS: Final = 0.001  # by which an heir counts as older, so that the store takes its side
 
 _T = TypeVar("_T")
@@ -228,7 +229,7 @@ class StoreLeases:
                 self._report.bug("leases")
                 wait = SOON_SECONDS
             try:
-                async with asyncio.timeout(max(0.0, wait)):
+                async with asyncio.timeout(max(_TICK_SECONDS, wait)):
                     await self._wake.wait()
             except TimeoutError:
                 continue
