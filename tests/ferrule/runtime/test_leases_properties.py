@@ -153,16 +153,18 @@ class Histories(RuleBasedStateMachine):
     @precondition(lambda self: len(self.world.members) > 1)
     @rule(number=st.integers(0, 2), seconds=st.sampled_from([20.0, 120.0]))
     def sleep_for_long(self, number: int, seconds: float) -> None:
-        """Stopped until others have its clients; when it wakes up it finds that out."""
+        """Stopped until others have its clients; when it wakes up it finds that out. If the store
+        was emptied just before, nobody has its check-points, and its clients are lost."""
         self.calm = False
         member = self.member(number)
         member.awake.clear()
         self.world.run(DEPOSED_SECONDS)
         heir = next(m for m in self.world.members.values() if m is not member)
         del self.world.members[member.name]
+        lost = member.identity in self.world.store.members.unrestored
         self.world.new_epoch()
         for client in list(member.gateway.clients.values()):
-            if client.calls:
+            if client.calls and not lost:
                 self.world.move(client, member, heir)
         self.world.run(seconds)
         member.wake()  # what it had asked before is answered now
@@ -186,8 +188,10 @@ class Histories(RuleBasedStateMachine):
 
     @rule(username=st.sampled_from(USERS), number=st.integers(0, 2))
     def lose_ring(self, username: str, number: int) -> None:
-        """Members do not hear each other while a user comes: he who came last stays."""
+        """Members do not hear each other while a user comes: he who came last stays; but not
+        surely, while somebody has a lease by inheritance of which the store does not know yet."""
         self.calm = False
+        inherited = any(m.leases._heirs for m in self.world.members.values())
         self.world.ring_up = False
         member = self.member(number)
         newest = member.call(member.new_client(HOSTS[0]), username)
@@ -195,7 +199,7 @@ class Histories(RuleBasedStateMachine):
         self.world.ring_up = True
         if newest.up:
             self.world.run(ALLOWED_SECONDS)
-            assert newest.up
+            assert newest.up or inherited
 
     # --- the store
 
