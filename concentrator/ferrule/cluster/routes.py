@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Final, Generic, TypeVar
 
 from ferrule.cluster.members import MemberName
+from ferrule.cluster.shards import SHARDS
 from ferrule.core.codec import Reader
 from ferrule.core.errors import Malformed
 from ferrule.core.ids import Address, Cookie
@@ -24,6 +25,7 @@ PEERS_MAX: Final = 65_536
 PEER_SECONDS: Final = 300.0
 WAITING_MAX: Final = 256
 WAITING_SECONDS: Final = 1.0
+_LATEST: Final = 1 << 40  # Unix seconds; what is later is no time of ours
 FORWARD_SECONDS: Final = 90_000.0  # a day, the longest life of an ISAKMP SA, and some
 FORWARDS_MAX: Final = 1_000_000
 COOKIE_OCTETS: Final = 8
@@ -107,11 +109,11 @@ def build_forward(forward: Forward) -> bytes:
 def parse_forward(octets: bytes) -> Forward:
     """Raises Malformed (RING_MALFORMED)."""
     reader = Reader(octets, Reason.RING_MALFORMED)
-    home, until = reader.u16(), float(int.from_bytes(reader.take(8), "big"))
+    home, until = reader.u16(), int.from_bytes(reader.take(8), "big")
     reader.finish()
-    if home >= 1024:
-        raise Malformed(Reason.RING_MALFORMED, f"shard {home}")
-    return Forward(home, until)
+    if home >= SHARDS or until >= _LATEST:
+        raise Malformed(Reason.RING_MALFORMED, f"shard {home} until {until}")
+    return Forward(home, float(until))
 
 
 class Waiting(Generic[T]):
