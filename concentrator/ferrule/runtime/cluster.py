@@ -10,8 +10,9 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import deque
-from collections.abc import Callable, Iterable
-from typing import Any, Final, Protocol, assert_never
+from collections.abc import Awaitable, Callable, Iterable
+from functools import partial
+from typing import Final, Protocol, assert_never
 
 import structlog
 
@@ -248,12 +249,10 @@ class Cluster:
                     RingKind.HEARTBEAT, build_heartbeat(effect.heartbeat), effect.to.name
                 )
             case AskBeat():
-                self._ask(effect.ask, self._store.beat(effect.record))
+                self._ask(effect.ask, partial(self._store.beat, effect.record))
             case AskChange():
-                self._ask(
-                    effect.ask,
-                    self._store.change(effect.expected, effect.marks, effect.epoch, effect.records),
-                )
+                change = effect.expected, effect.marks, effect.epoch, effect.records
+                self._ask(effect.ask, partial(self._store.change, *change))
             case EpochChanged():
                 self._on_epoch(effect.epoch)
             case ReleaseShards():
@@ -311,15 +310,15 @@ class Cluster:
 
     # --- the store
 
-    def _ask(self, ask: int, question: Any) -> None:
+    def _ask(self, ask: int, question: Callable[[], Awaitable[Members]]) -> None:
         task = asyncio.ensure_future(self._answered(ask, question))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    async def _answered(self, ask: int, question: Any) -> None:
+    async def _answered(self, ask: int, question: Callable[[], Awaitable[Members]]) -> None:
         try:
             async with asyncio.timeout(ASK_SECONDS):
-                members: Members = await question
+                members = await question()
         except (StoreAway, TimeoutError) as error:
             self.watch.failed(str(error) or "no answer in time")
             return

@@ -13,10 +13,11 @@ wrong passwords is each member's own.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from ipaddress import IPv4Address
-from typing import Any, Final, Protocol, TypeVar, assert_never
+from typing import Final, Protocol, TypeVar, assert_never
 
 from ferrule.accounts.admission import Terms
 from ferrule.cluster.members import Identity
@@ -283,7 +284,7 @@ class StoreLeases:
         refusal would be shown to a person as a wrong password."""
         end = self._time() + PATIENCE_SECONDS
         while True:
-            admission = await self._bounded(self._store.admit(request), ADMIT_SECONDS)
+            admission = await self._bounded(partial(self._store.admit, request), ADMIT_SECONDS)
             if admission != Refused(Reason.STORE_AWAY) or self._time() >= end:
                 return admission
             self.renew_soon()
@@ -401,7 +402,7 @@ class StoreLeases:
                 some = waiting[at : at + RENEWED_AT_ONCE]
                 await self._flush()
                 done |= (await self._renew(some))[0]
-        restored = self._store.restored(self._identity(), generation)
+        restored = partial(self._store.restored, self._identity(), generation)
         if not await self._bounded(restored):
             self.renew_soon()  # it was emptied meanwhile, or others have yet to say theirs
         self._unsure -= unsure
@@ -418,7 +419,7 @@ class StoreLeases:
                 leases.append(replace(lease, session=name, since_ms=lease.since_ms + 1))
         if leases and self._may_serve():
             async with self._order:
-                renewal = await self._bounded(self._store.renew(leases))
+                renewal = await self._bounded(partial(self._store.renew, leases))
             for session in renewal.lost:
                 if (key := self._find_heir(session)) is not None:
                     self._close(key, Reason.REPLACED_SESSION)
@@ -432,7 +433,7 @@ class StoreLeases:
             leases = [lease for lease in leases if lease.session not in self._releases]
             if not self._may_serve():
                 raise StoreAway("we may not serve")
-            renewal = await self._bounded(self._store.renew(leases))
+            renewal = await self._bounded(partial(self._store.renew, leases))
         for session in renewal.lost:
             self._end_wherever(session, self._names.owner)
         for displaced in renewal.displaced:
@@ -468,7 +469,7 @@ class StoreLeases:
     async def _release_now(self, name: str) -> None:
         self._releases[name] = None
         async with self._order:
-            await self._bounded(self._store.release(name), ADMIT_SECONDS)
+            await self._bounded(partial(self._store.release, name), ADMIT_SECONDS)
         self._releases.pop(name, None)
 
     async def _flush(self) -> None:
@@ -477,7 +478,7 @@ class StoreLeases:
             some = list(self._releases)[:RELEASED_AT_ONCE]
             async with self._order:
                 results = await asyncio.gather(
-                    *(self._bounded(self._store.release(name)) for name in some),
+                    *(self._bounded(partial(self._store.release, name)) for name in some),
                     return_exceptions=True,
                 )
             failures = [result for result in results if result is not None]
@@ -490,12 +491,12 @@ class StoreLeases:
     # --- time
 
     async def _bounded(
-        self, question: Coroutine[Any, Any, _T], seconds: float = ANSWER_SECONDS
+        self, question: Callable[[], Awaitable[_T]], seconds: float = ANSWER_SECONDS
     ) -> _T:
         """Raises StoreAway, also when no answer comes in time."""
         try:
             async with asyncio.timeout(seconds):
-                answer = await question
+                answer = await question()
         except TimeoutError:
             self.store_away = True
             raise StoreAway(f"no answer within {seconds:g} s") from None

@@ -227,13 +227,10 @@ class TakeOver:
         self, shard: int, found: Mapping[str, Checkpoint], claim: Claim
     ) -> list[ClientId]:
         adopted = []
-        for name, checkpoint in found.items():
-            if name.startswith(FORWARD_PREFIX):
-                self._images.restore_forward(name, checkpoint)
-        clients = [name for name in found if not name.startswith(FORWARD_PREFIX)]
-        for count, name in enumerate(clients):
-            blob, epoch = found[name].blob, found[name].epoch
-            image = self._images.open(name, blob, BlobKind.CHECKPOINT, epoch)
+        # Forwards first: they tell which clients have left since their check-point.
+        names = sorted(found, key=lambda name: not name.startswith(FORWARD_PREFIX))
+        for count, name in enumerate(names):
+            image = self._read(name, found[name])
             if image is not None and image.shard == shard and not self._images.has_left(image):
                 client = self.adopt(image)
                 adopted += [client] if client is not None else []
@@ -242,6 +239,18 @@ class TakeOver:
                 if not self._owns(shard, claim):
                     break
         return adopted
+
+    def _read(self, name: str, checkpoint: Checkpoint) -> ClientImage | None:
+        """The client in it; None for a forward, which is noted, and for what can't be used. A bug
+        costs this one alone, not the shard."""
+        try:
+            if not name.startswith(FORWARD_PREFIX):
+                blob, epoch = checkpoint.blob, checkpoint.epoch
+                return self._images.open(name, blob, BlobKind.CHECKPOINT, epoch)
+            self._images.restore_forward(name, checkpoint)
+        except Exception:  # noqa: BLE001 - told, and the others go on
+            self.shell.bug("check-point")
+        return None
 
     def adopt(self, image: ClientImage) -> ClientId | None:
         """Go on with this client; None if it is here already. A bug in it costs it alone."""

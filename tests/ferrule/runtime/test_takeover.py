@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 from ferrule.gateway.image import ClientImage
 from ferrule.store.interface import Checkpoint, Claim
@@ -79,6 +80,38 @@ async def test_a_check_point_that_cannot_be_used_costs_its_client_alone(tmp_path
             assert heir.gateway.client_named(sound.uid) is not None
             assert heir.member.images.unreadable == 1
             assert len(load.ups) == 2  # the other one does not know yet
+
+
+async def test_a_bug_in_reading_a_check_point_costs_its_client_alone(tmp_path: Path) -> None:
+    """Nor may it keep its shard from being served."""
+    store = FaultyStore()
+    async with members(tmp_path, lambda: store, names=("a-0", "a-1")) as made:
+        dead, heir = made[0], made[1]
+        async with crowd(dead, dead, 2) as (balancer, _):
+            await written(dead)
+            broken, sound = dead.gateway.clients.values()
+            cookie = dead.member.images._names.cookie(broken.shard)
+            claim = dead.member.checkpoints.claims[broken.shard]
+            await dead.member.checkpoints.put([dead.member.images.forward(cookie, 1, claim)])
+            await dead.kill()
+            bugs: list[str] = []
+            heir.report.bug = bugs.append  # type: ignore[method-assign]
+            images = heir.member.images
+            opened = images.open
+
+            def open_one(uid: str, *rest: Any) -> ClientImage | None:
+                if uid == broken.uid:
+                    raise RuntimeError("planted")
+                return opened(uid, *rest)
+
+            images.open = open_one  # type: ignore[method-assign]
+            images.restore_forward = None  # type: ignore[assignment, method-assign]
+            balancer.move(dead, heir)
+            await made.until_settled()
+            await until(lambda: heir.gateway.client_named(sound.uid) is not None)
+            await until(lambda: heir.member.takeover.coming == 0)
+            assert heir.gateway.client_named(broken.uid) is None
+            assert bugs == ["check-point", "check-point"]
 
 
 async def test_a_bug_in_an_adoption_leaves_nothing_behind(tmp_path: Path) -> None:
