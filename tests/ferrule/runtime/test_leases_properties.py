@@ -191,6 +191,7 @@ class Histories(RuleBasedStateMachine):
         """Members do not hear each other while a user comes: he who came last stays; but not
         surely, while somebody has a lease by inheritance of which the store does not know yet."""
         self.calm = False
+        self.world.run(8.0)  # until those who came before him know
         inherited = any(m.leases._heirs for m in self.world.members.values())
         self.world.ring_up = False
         member = self.member(number)
