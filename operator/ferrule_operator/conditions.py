@@ -61,11 +61,6 @@ def merged(
     ]
 
 
-def status_of(conditions: Iterable[Mapping[str, Any]], kind: str) -> str:
-    """ "True", "False" or "Unknown"; "" where there is no such condition."""
-    return next((str(c.get("status")) for c in conditions if c.get("type") == kind), "")
-
-
 def time_text(now: float) -> str:
     """RFC 3339, whole seconds, as metav1.Time has it."""
     return datetime.fromtimestamp(int(now), UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

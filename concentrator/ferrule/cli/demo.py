@@ -11,7 +11,6 @@ import contextlib
 import os
 import sys
 import time
-from collections.abc import AsyncIterator, Callable
 from ipaddress import IPv4Address
 from typing import Annotated, Final
 
@@ -21,6 +20,7 @@ from rich.markup import escape
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 from ferrule.cli.demo_client import ClientError, DemoClient
+from ferrule.cli.teller import Teller, spell_time
 from ferrule.client.driver import Server
 from ferrule.client.effects import Step, StepDone
 from ferrule.client.errands import ErrandDone, Fetch, Ping
@@ -113,10 +113,10 @@ class _Play:
 
     def __init__(self, console: Console, stage: Stage, how: str, seconds: float) -> None:
         self._console = console
+        self._say = Teller(console, width=15, patience=_PATIENCE_SECONDS)
         self._stage = stage
         self._how = how
         self._seconds = seconds
-        self._act = 0
 
     async def run(self) -> None:
         self._lay_network()
@@ -131,73 +131,54 @@ class _Play:
         await self._show_metrics()
         await self._stop(alice, bob)
 
-    # --- how it is told
-
-    def _title(self, text: str) -> None:
-        self._act += 1
-        self._console.print(f"\n[bold cyan]{self._act}[/bold cyan]  [bold]{text}[/bold]")
-
-    def _tell(self, what: str, seconds: float | None = None, detail: str = "") -> None:
-        took = "" if seconds is None else _time(seconds)
-        note = f"  [dim]{escape(detail)}[/dim]" if detail else ""
-        self._console.print(
-            f"   [green]✓[/green] {escape(what):<15} {took:>8}{note}", soft_wrap=True
-        )
-
-    @contextlib.asynccontextmanager
-    async def _waiting(self, text: str) -> AsyncIterator[Callable[[str], None]]:
-        """A spinner, where there is a terminal; and patience that ends."""
-        async with asyncio.timeout(_PATIENCE_SECONDS):
-            with self._console.status(text) as status:
-                yield status.update
-
     # --- the acts
 
     def _lay_network(self) -> None:
-        self._title("A network of its own")
+        self._say.title("A network of its own")
         began = time.monotonic()
         self._stage.lay_network()
-        self._tell("three hosts", time.monotonic() - began, f"{self._how}, nothing to clean up")
+        self._say.tell("three hosts", time.monotonic() - began, f"{self._how}, nothing to clean up")
         self._console.print(
             f"     client {CLIENT} ── {GATEWAY} [bold]gateway[/bold] ── {WEB} web server",
         )
 
     async def _start_gateway(self) -> None:
-        self._title("The gateway: ferrule serve, on its defaults")
-        async with self._waiting("starting …"):
+        self._say.title("The gateway: ferrule serve, on its defaults")
+        async with self._say.waiting("starting …"):
             seconds = await self._stage.start_gateway()
         egress = "masquerade by nftables" if self._stage.snat else "routed (no nft program here)"
-        self._tell("ready", seconds, f"IKE on UDP 500 and 4500, {egress}")
+        self._say.tell("ready", seconds, f"IKE on UDP 500 and 4500, {egress}")
 
     async def _connect_alice(self) -> DemoClient:
-        self._title("alice connects, with a client that runs in user space too")
-        async with self._waiting("IKE phase 1 …") as update:
+        self._say.title("alice connects, with a client that runs in user space too")
+        async with self._say.waiting("IKE phase 1 …") as update:
 
             def watch(done: StepDone) -> None:
-                self._tell(STEP_TITLES[done.step], done.seconds, _facts(done))
+                self._say.tell(STEP_TITLES[done.step], done.seconds, _facts(done))
                 update(_following(done.step))
 
             client = DemoClient(_SERVER, _settings("alice"), watch)
             connected = await client.connect()
-        self._tell("connected", connected.seconds, f"as {connected.network.address}")
+        self._say.tell("connected", connected.seconds, f"as {connected.network.address}")
         return client
 
     async def _ping(self, client: DemoClient) -> None:
-        self._title(f"A ping through the tunnel, to the web server {WEB}")
-        async with self._waiting("ping …"):
+        self._say.title(f"A ping through the tunnel, to the web server {WEB}")
+        async with self._say.waiting("ping …"):
             done = await client.carry_out(Ping(IPv4Address(WEB), os.urandom, 5))
         low, high = float(done.facts["rtt_min"]), float(done.facts["rtt_max"])
-        self._tell(
+        self._say.tell(
             "answered",
             low,
-            f"{done.facts['received']} of {done.facts['sent']}, {_time(low)} to {_time(high)}",
+            f"{done.facts['received']} of {done.facts['sent']},"
+            f" {spell_time(low)} to {spell_time(high)}",
         )
         _expect(done.facts["received"] == done.facts["sent"], "a ping got lost")
 
     async def _download(self, client: DemoClient) -> None:
-        self._title("A download through the tunnel: TCP, IPsec and L2TP, all of it in Python")
+        self._say.title("A download through the tunnel: TCP, IPsec and L2TP, all of it in Python")
         done = await _fetch(client, _FIRST_OCTETS)
-        self._tell("whole", done.seconds, f"{_FIRST_OCTETS // 1024} kB, every octet of it")
+        self._say.tell("whole", done.seconds, f"{_FIRST_OCTETS // 1024} kB, every octet of it")
         progress = Progress(
             TextColumn("   "),
             BarColumn(40),
@@ -219,30 +200,32 @@ class _Play:
         fetching.cancel()
         with contextlib.suppress(asyncio.CancelledError):
             await fetching
-        self._tell(
+        self._say.tell(
             f"{octets * 8e-6 / seconds:.1f} Mbit/s",
             seconds,
             f"{octets / 1e6:.1f} MB, one core for the gateway and one for the client",
         )
 
     async def _connect_bob(self, alice: DemoClient) -> DemoClient:
-        self._title("bob connects from the same address: two clients behind one NAT")
-        async with self._waiting("connecting …"):
+        self._say.title("bob connects from the same address: two clients behind one NAT")
+        async with self._say.waiting("connecting …"):
             bob = DemoClient(_SERVER, _settings("bob"), lambda _: None)
             connected = await bob.connect()
-            self._tell("connected", connected.seconds, f"as {connected.network.address}")
+            self._say.tell("connected", connected.seconds, f"as {connected.network.address}")
             for name, client in (("alice", alice), ("bob", bob)):
                 done = await client.carry_out(Ping(IPv4Address(WEB), os.urandom, 3))
-                self._tell(f"{name}'s ping", float(done.facts["rtt_min"]), f"from {client.local}")
+                self._say.tell(
+                    f"{name}'s ping", float(done.facts["rtt_min"]), f"from {client.local}"
+                )
         return bob
 
     async def _refuse(self) -> None:
-        self._title("A wrong password is refused at once, by name")
+        self._say.title("A wrong password is refused at once, by name")
         client = DemoClient(
             _SERVER, _settings("stranger", ("alice", "not her password")), lambda _: None
         )
         began = time.monotonic()
-        async with self._waiting("connecting …"):
+        async with self._say.waiting("connecting …"):
             try:
                 await client.connect()
             except ClientError as error:
@@ -253,10 +236,12 @@ class _Play:
                 await client.close()
         _expect(trouble.step is Step.AUTH, f"refused at {trouble.step}, not at the login")
         summary, _ = explain(trouble.reason)
-        self._tell("refused", time.monotonic() - began, f"stage {trouble.step.value}: {summary}")
+        self._say.tell(
+            "refused", time.monotonic() - began, f"stage {trouble.step.value}: {summary}"
+        )
 
     async def _show_sessions(self) -> None:
-        self._title("Who is on?  $ ferrule sessions")
+        self._say.title("Who is on?  $ ferrule sessions")
         process = await asyncio.create_subprocess_exec(
             sys.executable,
             "-m",
@@ -277,21 +262,23 @@ class _Play:
         _expect(sorted(users) == sorted(USERS), f"expected {sorted(USERS)}, saw {sorted(users)}")
 
     async def _disable(self, alice: DemoClient, bob: DemoClient) -> None:
-        self._title("alice is disabled in the configuration file, which is loaded as it changes")
+        self._say.title(
+            "alice is disabled in the configuration file, which is loaded as it changes"
+        )
         began = time.monotonic()
         self._stage.write_config(disabled=["alice"])
-        async with self._waiting("the file is noticed within two seconds …"):
+        async with self._say.waiting("the file is noticed within two seconds …"):
             await alice.ended
             seconds = time.monotonic() - began
             metrics = await self._stage.gateway.metrics()
             ended = metrics.get(f'ferrule_sessions_ended_total{{reason="{Reason.USER_REMOVED}"}}')
             _expect(ended == 1, "the gateway did not count alice's session as ended by us")
-            self._tell("alice is off", seconds, info(Reason.USER_REMOVED).summary)
+            self._say.tell("alice is off", seconds, info(Reason.USER_REMOVED).summary)
             done = await bob.carry_out(Ping(IPv4Address(WEB), os.urandom, 3))
-        self._tell("bob is not", float(done.facts["rtt_min"]), "his ping goes on")
+        self._say.tell("bob is not", float(done.facts["rtt_min"]), "his ping goes on")
 
     async def _show_metrics(self) -> None:
-        self._title("What Prometheus sees: /metrics, a few of them")
+        self._say.title("What Prometheus sees: /metrics, a few of them")
         metrics = await self._stage.gateway.metrics()
         for name in _METRICS:
             if name in metrics:
@@ -301,14 +288,14 @@ class _Play:
         _expect(metrics["ferrule_bugs_total"] == 0, "the gateway met a bug")
 
     async def _stop(self, alice: DemoClient, bob: DemoClient) -> None:
-        self._title("SIGTERM: the gateway says goodbye to its clients")
+        self._say.title("SIGTERM: the gateway says goodbye to its clients")
         began = time.monotonic()
-        async with self._waiting("stopping …"):
+        async with self._say.waiting("stopping …"):
             stopping = asyncio.ensure_future(self._stage.stop_gateway())
             await bob.ended
-            self._tell("bob was told", time.monotonic() - began)
+            self._say.tell("bob was told", time.monotonic() - began)
             await stopping
-            self._tell("stopped", time.monotonic() - began, "exit code 0")
+            self._say.tell("stopped", time.monotonic() - began, "exit code 0")
             for client in (alice, bob):
                 await client.close()
 
@@ -349,7 +336,3 @@ def _following(step: Step) -> str:
 def _facts(done: StepDone) -> str:
     shown = ("suite", "carrier", "server", "method", "address", "mtu")
     return ", ".join(str(done.facts[name]) for name in shown if done.facts.get(name))
-
-
-def _time(seconds: float) -> str:
-    return f"{seconds * 1000:.1f} ms" if seconds < 1 else f"{seconds:.2f} s"

@@ -12,7 +12,7 @@ import contextlib
 import os
 import sys
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from ipaddress import IPv4Address
 from typing import Final
 
@@ -22,6 +22,7 @@ from rich.live import Live
 from rich.markup import escape
 from rich.table import Table
 
+from ferrule.cli.teller import Teller, spell_time
 from ferrule.client.driver import Server
 from ferrule.client.settings import ClientSettings
 from ferrule.client.watched_load import Watched, WatchedLoad
@@ -93,9 +94,9 @@ class _Play:
 
     def __init__(self, console: Console, stage: ClusterStage, how: str) -> None:
         self._console = console
+        self._say = Teller(console, width=18, patience=_PATIENCE_SECONDS)
         self._stage = stage
         self._how = how
-        self._act = 0
         self._states: dict[str, str] = {}  # of pods, for the table
 
     async def run(self) -> None:
@@ -118,24 +119,6 @@ class _Play:
             self._stage.close()
 
     # --- how it is told
-
-    def _title(self, text: str) -> None:
-        self._act += 1
-        self._console.print(f"\n[bold cyan]{self._act}[/bold cyan]  [bold]{text}[/bold]")
-
-    def _tell(self, what: str, seconds: float | None = None, detail: str = "") -> None:
-        took = "" if seconds is None else _time(seconds)
-        note = f"  [dim]{escape(detail)}[/dim]" if detail else ""
-        self._console.print(
-            f"   [green]✓[/green] {escape(what):<18} {took:>8}{note}", soft_wrap=True
-        )
-
-    @contextlib.asynccontextmanager
-    async def _waiting(self, text: str) -> AsyncIterator[None]:
-        """A spinner, where there is a terminal; and patience that ends."""
-        async with asyncio.timeout(_PATIENCE_SECONDS):
-            with self._console.status(text):
-                yield
 
     async def _watch(
         self, load: WatchedLoad, seconds: float, done: Callable[[], bool] = lambda: False
@@ -164,10 +147,10 @@ class _Play:
     # --- the acts
 
     def _lay_network(self) -> None:
-        self._title("A network of its own")
+        self._say.title("A network of its own")
         began = time.monotonic()
         self._stage.lay_network()
-        self._tell("five hosts", time.monotonic() - began, f"{self._how}, nothing to clean up")
+        self._say.tell("five hosts", time.monotonic() - began, f"{self._how}, nothing to clean up")
         self._console.print(
             f"     {CLIENTS} clients ── {SERVICE} [bold]balancer[/bold] ──"
             f" [bold]pod-0, pod-1, pod-2[/bold] ── {WEB} web server",
@@ -175,40 +158,42 @@ class _Play:
         )
 
     async def _start_store(self) -> None:
-        self._title("The store: a real Valkey")
-        async with self._waiting("starting …"):
-            self._tell(
+        self._say.title("The store: a real Valkey")
+        async with self._say.waiting("starting …"):
+            self._say.tell(
                 "ready", await self._stage.start_store(), "soft state only, all of it sealed"
             )
 
     async def _start_pods(self) -> None:
-        self._title("Three gateways: ferrule serve, with one store and a ring between them")
-        async with self._waiting("starting …"):
+        self._say.title("Three gateways: ferrule serve, with one store and a ring between them")
+        async with self._say.waiting("starting …"):
             seconds = await self._stage.start_pods()
         self._stage.use(self._stage.pods)
         self._states = dict.fromkeys((pod.name for pod in self._stage.pods), "serves")
-        self._tell("ready", seconds, "each owns a third of the shards")
+        self._say.tell("ready", seconds, "each owns a third of the shards")
 
     async def _connect(self, load: WatchedLoad) -> None:
-        self._title(f"{CLIENTS} clients connect; the balancer parts UDP 500 and 4500 of each")
-        async with self._waiting("connecting …"):
+        self._say.title(f"{CLIENTS} clients connect; the balancer parts UDP 500 and 4500 of each")
+        async with self._say.waiting("connecting …"):
             growth = await load.grow(CLIENTS, at_once=4, most_seconds=_PATIENCE_SECONDS - 5)
         _expect(growth.up == CLIENTS, f"{growth.up} of {CLIENTS} connected: {growth.failures}")
         worst = growth.total.values[100]
-        self._tell(f"{growth.up} connected", growth.seconds, f"the slowest in {_time(worst)}")
+        self._say.tell(
+            f"{growth.up} connected", growth.seconds, f"the slowest in {spell_time(worst)}"
+        )
         for number in range(3):
             ways = [self._stage.pod_at(number, port) for port in (500, 4500)]
             _expect(ways[0] != ways[1], f"both ports of {client_host(number)} are at {ways[0]}")
-            self._tell(user(number), None, f"500 at {ways[0]}, 4500 at {ways[1]}")
+            self._say.tell(user(number), None, f"500 at {ways[0]}, 4500 at {ways[1]}")
 
     async def _look(self, load: WatchedLoad) -> None:
-        self._title(f"Everybody pings the web server, {_PINGS_PER_SECOND:.0f} times a second")
+        self._say.title(f"Everybody pings the web server, {_PINGS_PER_SECOND:.0f} times a second")
         load.start_traffic(_PINGS_PER_SECOND)
         await self._watch(load, _CALM_SECONDS)
         rows = await load.settle()
         lost = _lost(rows)
         _expect(lost == 0, f"{lost} pings got lost while nothing happened")
-        self._tell("none lost", None, f"of {sum(row.sent for row in rows)}")
+        self._say.tell("none lost", None, f"of {sum(row.sent for row in rows)}")
         await self._show_cluster()
 
     async def _show_cluster(self) -> None:
@@ -228,7 +213,7 @@ class _Play:
 
     async def _kill(self, load: WatchedLoad) -> None:
         victim = self._stage.pods[1]
-        self._title(f"kill -9 of {victim.name}: others take its clients over")
+        self._say.title(f"kill -9 of {victim.name}: others take its clients over")
         load.start_traffic(_PINGS_PER_SECOND)
         await asyncio.sleep(1.0)
         owned = await _addresses(victim)
@@ -249,18 +234,20 @@ class _Play:
         )
         self._expect_all(rows, before)
         _expect(len(owned) > 0, f"{victim.name} had no clients")
-        self._tell("taken over", None, f"{len(owned)} of {CLIENTS} clients were {victim.name}'s")
+        self._say.tell(
+            "taken over", None, f"{len(owned)} of {CLIENTS} clients were {victim.name}'s"
+        )
         if waits:
             middle, worst = waits[len(waits) // 2], waits[-1]
-            self._tell("median silence", middle, "from the pod's death to the first answer")
-            self._tell("longest silence", worst)
-            _expect(worst < _WORST_SECONDS, f"a client waited for {_time(worst)}")
-        self._tell("nobody lost", None, "same addresses, and nobody had to log in again")
-        async with self._waiting("starting it again …"):
+            self._say.tell("median silence", middle, "from the pod's death to the first answer")
+            self._say.tell("longest silence", worst)
+            _expect(worst < _WORST_SECONDS, f"a client waited for {spell_time(worst)}")
+        self._say.tell("nobody lost", None, "same addresses, and nobody had to log in again")
+        async with self._say.waiting("starting it again …"):
             seconds = await self._stage.start_pod(victim)
         self._stage.use(self._stage.pods)
         self._states[victim.name] = "serves"
-        self._tell("started again", seconds)
+        self._say.tell("started again", seconds)
 
     async def _notice(self, victim: DemoGateway) -> None:
         """As Kubernetes does: a moment later no packet goes there any more."""
@@ -270,7 +257,9 @@ class _Play:
 
     async def _drain(self, load: WatchedLoad) -> None:
         leaver = self._stage.pods[2]
-        self._title(f"SIGTERM to {leaver.name}, as in an upgrade: it hands its clients over first")
+        self._say.title(
+            f"SIGTERM to {leaver.name}, as in an upgrade: it hands its clients over first"
+        )
         await asyncio.sleep(_CALM_SECONDS)
         load.start_traffic(_PINGS_PER_SECOND)
         await asyncio.sleep(1.0)
@@ -289,10 +278,12 @@ class _Play:
         rows = await load.settle()
         self._expect_all(rows, before)
         lost, longest = _lost(rows), max(row.longest() for row in rows)
-        self._tell("gone", seconds, f"{len(owned)} clients were handed over first")
-        self._tell("pings lost", None, f"{lost} of {sum(row.sent for row in rows)}")
-        self._tell("longest silence", None, _time(longest) if longest else "under half a second")
-        _expect(longest <= _SILENCE_SECONDS, f"a client heard nothing for {_time(longest)}")
+        self._say.tell("gone", seconds, f"{len(owned)} clients were handed over first")
+        self._say.tell("pings lost", None, f"{lost} of {sum(row.sent for row in rows)}")
+        self._say.tell(
+            "longest silence", None, spell_time(longest) if longest else "under half a second"
+        )
+        _expect(longest <= _SILENCE_SECONDS, f"a client heard nothing for {spell_time(longest)}")
 
     async def _follow(self, leaver: DemoGateway) -> None:
         """As Kubernetes does: flows move when it is not ready any more, or has ended."""
@@ -306,7 +297,7 @@ class _Play:
         self._states[leaver.name] = "[dim]gone[/dim]"
 
     async def _sum_up(self, load: WatchedLoad) -> None:
-        self._title("What remains")
+        self._say.title("What remains")
         load.start_traffic(_PINGS_PER_SECOND)
         await self._watch(load, _CALM_SECONDS)
         logins = ended = bugs = 0.0
@@ -318,13 +309,15 @@ class _Play:
         _expect(bugs == 0, "a gateway met a bug")
         _expect(ended == 0, f"{ended:.0f} sessions ended")
         _expect(logins <= CLIENTS, f"{logins:.0f} logins of {CLIENTS} clients")
-        self._tell("no session ended", None, f"{len(load.ups)} are on, at two gateways of three")
+        self._say.tell(
+            "no session ended", None, f"{len(load.ups)} are on, at two gateways of three"
+        )
 
     async def _leave(self, load: WatchedLoad) -> None:
-        self._title("The clients say goodbye, and all stops")
-        async with self._waiting("stopping …"):
+        self._say.title("The clients say goodbye, and all stops")
+        async with self._say.waiting("stopping …"):
             seconds = await load.leave()
-        self._tell("all left", seconds)
+        self._say.tell("all left", seconds)
 
     def _expect_all(self, rows: list[Watched], before: set[str]) -> None:
         ended = [row.ended for row in rows if row.ended]
@@ -373,7 +366,3 @@ def _sum(metrics: dict[str, float], name: str) -> float:
 def _expect(holds: bool, otherwise: str) -> None:
     if not holds:
         raise _Wrong(otherwise)
-
-
-def _time(seconds: float) -> str:
-    return f"{seconds * 1000:.1f} ms" if seconds < 1 else f"{seconds:.2f} s"

@@ -13,14 +13,13 @@ Nothing in here moves a session: that takes a packet with a good tag that is new
 from __future__ import annotations
 
 import ipaddress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import Final
 
 from ferrule.cluster.members import read_text
-from ferrule.cluster.ring import ENVELOPE_OCTETS
 from ferrule.core.codec import Reader
-from ferrule.core.errors import Malformed, ProtocolError
+from ferrule.core.errors import Malformed
 from ferrule.core.ids import Address, Path
 from ferrule.core.reasons import Reason
 
@@ -29,9 +28,6 @@ _IPV6: Final = 0x10
 _NATT: Final = 0x20
 _NAMED: Final = 0x40
 _KNOWN: Final = 0x03 | _IPV6 | _NATT | _NAMED
-_FIXED_OCTETS: Final = 9
-_UDP_OCTETS: Final = 8
-_IP_OCTETS: Final = {False: 20, True: 40}
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,16 +86,3 @@ def _packed(host: str) -> bytes:
 @lru_cache(maxsize=16_384)
 def _text(packed: bytes) -> str:
     return str(ipaddress.ip_address(packed))
-
-
-def pass_on(relayed: Relayed, epoch: int) -> Relayed:
-    """As the next member gets it; raises ProtocolError (RING_HOPS) if it went round enough."""
-    if relayed.hops_left == 0:
-        raise ProtocolError(Reason.RING_HOPS, f"from {relayed.path.peer}")
-    return replace(relayed, hops_left=relayed.hops_left - 1, epoch=epoch & 0xFFFF_FFFF)
-
-
-def overhead_octets(client: Address, *, ring_ipv6: bool) -> int:
-    """What relaying adds to a datagram of `client`, up to and with the ring's own IP header."""
-    addresses = 2 * (16 if ":" in client.host else 4)
-    return _IP_OCTETS[ring_ipv6] + _UDP_OCTETS + ENVELOPE_OCTETS + _FIXED_OCTETS + addresses

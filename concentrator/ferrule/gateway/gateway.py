@@ -94,7 +94,7 @@ class Gateway:
                 effects = self._translate(self.ike.rekey_ipsec_sa(punt.inbound_spi, now), now)
                 return self._settle(effects, now)
             case plane.UnknownSpi():
-                return []  # the plane counted it; with replicas it will be relayed
+                return []  # the plane counted it; what is another member's it did not punt
             case _:
                 client = self.clients.get(punt.client)
                 if client is None:

@@ -44,7 +44,6 @@ from ferrule.ike.payloads import (
     build_payloads,
     identification_body,
     notification,
-    parse_payloads,
     security_association,
 )
 from ferrule.ike.phase1 import (
@@ -220,8 +219,3 @@ def _send_lifetime(turn: Turn, sa: IsakmpSa) -> None:
         NotifyType.RESPONDER_LIFETIME, protocol=ProtocolId.ISAKMP, spi=sa.cookies, data=data
     )
     turn.send(sa.path, informational(sa, turn.fresh_id(), [payload]))
-
-
-def parse_first(header: Header, message: bytes) -> Contents:
-    """The payloads of message 1. Raises Malformed."""
-    return parse_payloads(header.next_payload, message[HEADER_OCTETS:])
