@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+import sys
 import time
+from pathlib import Path
+
+import pytest
 
 from cluster.rig.cluster import STATIC_ADDRESS, Cluster, until
 from cluster.rig.crowd import crowd
 from cluster.rig.flows import started_anew
 from cluster.rig.witness import EspWitness
+from ferrule.accounts.lockout import FREE_FAILURES
 from interop.rig.peers import Client
-from interop.rig.scenario import PSK, Timings, profile_of
+from interop.rig.processes import CommandFailed
+from interop.rig.scenario import PASSWORDS, PSK, Timings, profile_of
+from interop.rig.topology import SERVER_ADDRESS
 
 DIALLERS = 9
 
@@ -48,6 +55,33 @@ def test_a_static_address_is_one_sessions(cluster: Cluster, measured: Timings) -
         ((_, row),) = cluster.sessions("fixed")
         assert row["address"] == STATIC_ADDRESS
         people.leave()
+
+
+def test_wrong_passwords_count_wherever_they_are_tried(cluster: Cluster, tmp_path: Path) -> None:
+    """Five at two pods; then the third, which was never asked before, knows of them."""
+    psk, wrong, right = (tmp_path / name for name in ("psk", "wrong", "right"))
+    psk.write_text(PSK)
+    wrong.write_text("not the password")
+    right.write_text(PASSWORDS["carol"])
+
+    def locked_out() -> list[float]:
+        name = "ferrule_auth_total"
+        return [pod.metric(name, outcome="locked_out") for pod in cluster.pods]
+
+    def dial(by: int, password: Path) -> None:
+        cluster.balancer.rotate(by)
+        with pytest.raises(CommandFailed):
+            cluster.laboratory.crowd.run(
+                *(str(Path(sys.executable).with_name("ferrule")), "probe", SERVER_ADDRESS),
+                *("--psk-file", str(psk), "--user", "carol", "--password-file", str(password)),
+            )
+
+    before = locked_out()
+    for number in range(FREE_FAILURES):
+        dial(number % 2, wrong)
+    assert locked_out() == before
+    dial(2, right)
+    assert sum(locked_out()) == sum(before) + 1
 
 
 def test_a_session_is_ended_from_any_pod(cluster: Cluster, alice: Client) -> None:

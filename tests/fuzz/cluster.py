@@ -24,10 +24,12 @@ from ferrule.cluster.messages import (
     build_hand_over,
     build_sessions_ended,
     build_to_address,
+    build_try,
     parse_end_sessions,
     parse_hand_over,
     parse_sessions_ended,
     parse_to_address,
+    parse_try,
 )
 from ferrule.cluster.relay import build_relayed, parse_relayed
 from ferrule.cluster.ring import MAC_OCTETS, VERSION, Ring, RingKind
@@ -81,6 +83,8 @@ def ring_body(kind: RingKind, body: bytes) -> None:
             assert parse_end_sessions(build_end_sessions(wish)) == wish
         case RingKind.SESSIONS_ENDED:
             assert build_sessions_ended(*parse_sessions_ended(body)) == body
+        case RingKind.TRY:
+            assert build_try(parse_try(body)) == body
     forward = parse_forward(body)
     assert build_forward(forward) == body
 

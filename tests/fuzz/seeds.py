@@ -31,10 +31,12 @@ from ferrule.cluster.messages import (
     Ending,
     EndSessions,
     HandOver,
+    Try,
     build_end_sessions,
     build_hand_over,
     build_sessions_ended,
     build_to_address,
+    build_try,
 )
 from ferrule.cluster.relay import Relayed, build_relayed
 from ferrule.cluster.ring import RingKind
@@ -498,6 +500,7 @@ def cluster_seeds() -> dict[str, Seeds]:
             "end_session": b"\x0d"
             + build_end_sessions(EndSessions(1, Ending.USER, "ada", Reason.ADMIN_KICK)),
             "sessions_ended": b"\x0f" + build_sessions_ended(1, 2),
+            "try": b"\x11" + build_try(Try(False, "192.0.2.9", "CORP\\ada")),
             "forward": b"\x0f" + build_forward(Forward(7, 1_764_000_000.0)),
         },
         "ring_member": {

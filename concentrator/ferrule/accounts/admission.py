@@ -130,14 +130,8 @@ class Accounts:
 
         `source` is the peer's host address as text, `wall_now` the time in Unix seconds. The try
         counts as failed until `conclude` says otherwise."""
-        user = None
-        if len(proof.username) <= USERNAME_MAX:
-            user = self._directory.lookup(proof.username)
-        if user is not None:
-            account, verifiers = user.username, user.verifiers
-        else:
-            account = proof.username.rpartition("\\")[2][:USERNAME_MAX]
-            verifiers = self._directory.dummies(account)
+        user, account = self._whose(proof.username)
+        verifiers = user.verifiers if user is not None else self._directory.dummies(account)
         if self.lockout.seconds_left(account, source, now) > 0:
             return Denied(Reason.LOCKED_OUT)
         self.lockout.charge(account, source, now)
@@ -171,6 +165,21 @@ class Accounts:
         if isinstance(check, Denied):
             return check
         return self.conclude(check, check.run(), now)
+
+    def note_try(self, username: str, source: str, *, right: bool, now: float) -> None:
+        """A password was tried at another member, as the peer's `username`; it counts here too."""
+        _, account = self._whose(username)
+        if right:
+            self.lockout.clear(account, source)
+        else:
+            self.lockout.charge(account, source, now)
+
+    def _whose(self, username: str) -> tuple[User | None, str]:
+        """The user, and the name under which tries are counted, which a made-up name has too."""
+        user = self._directory.lookup(username) if len(username) <= USERNAME_MAX else None
+        if user is not None:
+            return user, user.username
+        return None, username.rpartition("\\")[2][:USERNAME_MAX]
 
     def valid_until(self, username: str) -> float | None:
         """When the account expires, in Unix seconds; None for never, and for no such user."""

@@ -1,4 +1,5 @@
-"""The rarer words between members: a client handed over, sessions to be ended, an inner packet.
+"""The rarer words between members: a client handed over, sessions to be ended, a password that was
+tried, an inner packet.
 
 A hand-over is for one epoch only, so that none that comes late can bring back a client that has
 gone on elsewhere since. Its image is sealed; the datagram that caused it comes with it.
@@ -47,6 +48,15 @@ class EndSessions:
     what: Ending
     name: str
     reason: Reason
+
+
+@dataclass(frozen=True, slots=True)
+class Try:
+    """A password was tried from the host `source`, as the peer's `username`. Was it right?"""
+
+    right: bool
+    source: str
+    username: str
 
 
 def build_hand_over(hand_over: HandOver) -> bytes:
@@ -107,6 +117,22 @@ def parse_sessions_ended(body: bytes) -> tuple[int, int]:
     ask, count = reader.u32(), reader.u32()
     reader.finish()
     return ask, count
+
+
+def build_try(tried: Try) -> bytes:
+    source = tried.source.encode()
+    return bytes((tried.right, len(source))) + source + tried.username.encode()
+
+
+def parse_try(body: bytes) -> Try:
+    reader = Reader(body, Reason.RING_MALFORMED)
+    right, source, username = reader.u8(), reader.take(reader.u8()), reader.rest()
+    if right > 1 or len(username) > NAME_OCTETS_MAX:
+        raise Malformed(Reason.RING_MALFORMED, "a try that cannot be one")
+    try:
+        return Try(bool(right), source.decode(), username.decode())
+    except ValueError:
+        raise Malformed(Reason.RING_MALFORMED, "a try by nobody") from None
 
 
 def build_to_address(packet: bytes, *, from_client: bool) -> bytes:

@@ -47,10 +47,17 @@ class RingKind(IntEnum):
     HAND_OVER = 6  # a client whose packets enter at the receiver (late binding)
     END_SESSION = 7  # sessions that the receiver has must end
     SESSIONS_ENDED = 8  # how many those were
+    TRY = 9  # a password was tried at the sender
 
 
 SEALED: Final = frozenset(
-    {RingKind.TO_ADDRESS, RingKind.ADDRESSES, RingKind.END_SESSION, RingKind.SESSIONS_ENDED}
+    {
+        RingKind.TO_ADDRESS,
+        RingKind.ADDRESSES,
+        RingKind.END_SESSION,
+        RingKind.SESSIONS_ENDED,
+        RingKind.TRY,
+    }
 )
 _KINDS: Final = {kind.value: kind for kind in RingKind}
 

@@ -308,11 +308,11 @@ class Limits(Section):
     """Sessions of the gateway. 0: no limit."""
 
     half_open_max: int = Field(default=1000, ge=1, le=1_000_000)
-    """Phase 1 exchanges under way at the same time."""
+    """Phase 1 exchanges under way at the same time, in each replica."""
 
     per_source_rate: int = Field(default=50, ge=1, le=100_000)
-    """First IKE messages a second that one source address may send. Mind that a hotel or an
-    office is one address."""
+    """First IKE messages a second that one source address may send to a replica. Mind that a
+    hotel or an office is one address."""
 
 
 class Drain(Section):

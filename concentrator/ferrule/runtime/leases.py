@@ -6,13 +6,13 @@ that may have changed who has what, all leases of this member are renewed; what 
 lost ends. Sessions that are over are released, for as long as it takes to be heard.
 
 While the store is away a session is let in only where that can harm nobody: it has a lease, or it
-takes place and address of a session of the same user that ends here for it. The lock-out after
-wrong passwords is each member's own.
+takes place and address of a session of the same user that ends here for it.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -141,6 +141,8 @@ class StoreLeases:
         self._doomed = Memory()  # must end as soon as they are here
         self._order = asyncio.Lock()  # a renewal must not arrive behind the release
         self._wake = asyncio.Event()
+        self._begun = self._said = 0  # rounds of renewal: the last begun, the last all through
+        self._round_done = asyncio.Event()
         self._renew_at = 0.0
         self._renewed_at = -SOON_SECONDS
 
@@ -211,6 +213,16 @@ class StoreLeases:
         """Something may have changed who has what: the store was emptied, sessions moved."""
         self._renew_at = min(self._renew_at, self._renewed_at + SOON_SECONDS)
         self._wake.set()
+
+    async def say(self, seconds: float) -> None:
+        """Renew all leases now; return when the store has them, or after so long."""
+        wanted = self._begun + 1
+        self._renew_at = self._time()
+        self._wake.set()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                while self._said < wanted:
+                    await self._round_done.wait()
 
     # --- life
 
@@ -391,6 +403,7 @@ class StoreLeases:
 
     async def _renew_all(self) -> None:
         """Every lease of ours; then say that this was all."""
+        self._begun += 1
         self._renewed_at = self._time()
         self._renew_at = self._renewed_at + RENEW_SECONDS
         unsure, heirs = set(self._unsure), set(self._heirs)
@@ -402,6 +415,9 @@ class StoreLeases:
                 some = waiting[at : at + RENEWED_AT_ONCE]
                 await self._flush()
                 done |= (await self._renew(some))[0]
+        self._said = self._begun
+        through, self._round_done = self._round_done, asyncio.Event()
+        through.set()
         restored = partial(self._store.restored, self._identity(), generation)
         if not await self._bounded(restored):
             self.renew_soon()  # it was emptied meanwhile, or others have yet to say theirs

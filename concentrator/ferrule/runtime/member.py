@@ -47,6 +47,7 @@ from ferrule.runtime.report import TelemetryReport
 from ferrule.runtime.ring_port import RingPort
 from ferrule.runtime.sweep import sweep
 from ferrule.runtime.takeover import TakeOver
+from ferrule.runtime.tries import Tries
 from ferrule.store.interface import Store
 from ferrule.store.valkey import ValkeyStore
 from ferrule.telemetry.cluster_metrics import ClusterMetrics
@@ -132,6 +133,7 @@ class Member:
             entropy=os.urandom,
         )
         self.endings = Endings(self.cluster, self.relay, self._end_here)
+        self.tries = Tries(self.cluster, self.relay, lambda: gateway.site.accounts, clock=loop.time)
         self.leases = StoreLeases(
             gateway,
             store,
@@ -259,8 +261,13 @@ class Member:
 
     def commit(self, effects: list[g.GatewayEffect], now: float) -> list[g.GatewayEffect]:
         for effect in effects:
-            if isinstance(effect, g.BindSession):
-                self.relay.announce([effect.session.address])
+            match effect:
+                case g.BindSession():
+                    self.relay.announce([effect.session.address])
+                case g.AuthTried():
+                    self.tries.tell(effect)
+                case _:
+                    pass
         return self.checkpoints.commit(effects, now)
 
     # --- the relay's `Inside`
@@ -298,6 +305,8 @@ class Member:
                 self.endings.on_end_sessions(sender, body)
             case RingKind.SESSIONS_ENDED:
                 self.endings.on_sessions_ended(sender, body)
+            case RingKind.TRY:
+                self.tries.hear(body)
             case _:
                 raise ValueError(f"{kind} is the relay's")
 
@@ -308,6 +317,9 @@ class Member:
 
     def adopted(self, client: ClientId) -> None:
         self.leases.adopted(client)
+
+    async def say_leases(self, seconds: float) -> None:
+        await self.leases.say(seconds)
 
     def shards_changed(self) -> None:
         self.late_binding.epoch_changed()

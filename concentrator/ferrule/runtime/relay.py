@@ -228,7 +228,7 @@ class Relay:
                 self.addresses.hear(sender, here, addresses, self._clock())
             case RingKind.HEARTBEAT:
                 self._cluster.hear(body)
-            case RingKind.HAND_OVER | RingKind.END_SESSION | RingKind.SESSIONS_ENDED:
+            case RingKind.HAND_OVER | RingKind.END_SESSION | RingKind.SESSIONS_ENDED | RingKind.TRY:
                 self.inside.said(sender, kind, body)
             case _:
                 assert_never(kind)

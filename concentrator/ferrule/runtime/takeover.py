@@ -43,6 +43,9 @@ class Sessions(Protocol):
     """Who must know that clients came."""
 
     def adopted(self, client: ClientId) -> None: ...
+    async def say_leases(self, seconds: float) -> None:
+        """Return once the store knows the addresses of all who are here; or after so long."""
+
     def shards_changed(self) -> None:
         """Others may have what was ours, and the reverse."""
 
@@ -158,6 +161,9 @@ class TakeOver:
         claim = Claim(self._cluster.identity, newest.id.number)
         granted = await self._claim(held, claim)
         self._log.warning("the store was emptied: writing everything again", shards=len(granted))
+        assert self._sessions is not None
+        # Addresses first: should we die now, our heir must not find them given to others.
+        await self._sessions.say_leases(ASK_SECONDS)
         self._checkpoints.claimed(granted & self._cluster.held, claim)
         self._checkpoints.mark_all()
 

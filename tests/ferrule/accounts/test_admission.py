@@ -100,6 +100,16 @@ def test_lock_out_grows_for_the_pair_and_ends(name: str) -> None:
         assert len(accounts.lockout) == 0
 
 
+def test_tries_elsewhere_count_here() -> None:
+    accounts = Accounts(settings(user()))
+    for _ in range(FREE_FAILURES):
+        accounts.note_try("X\\alice", HOME, right=False, now=0.0)
+    locked = judge(accounts, proof("mschapv2", "alice", "secret"), now=1.0)
+    assert locked == Denied(Reason.LOCKED_OUT)
+    accounts.note_try("alice", HOME, right=True, now=1.0)
+    assert isinstance(judge(accounts, proof("mschapv2", "alice", "secret"), now=1.0), Accepted)
+
+
 def test_many_tries_at_once_gain_nothing() -> None:
     accounts = Accounts(settings(scrypt_user()))
     prepared = [

@@ -14,14 +14,17 @@ from ferrule.cluster.messages import (
     Ending,
     EndSessions,
     HandOver,
+    Try,
     build_end_sessions,
     build_hand_over,
     build_sessions_ended,
     build_to_address,
+    build_try,
     parse_end_sessions,
     parse_hand_over,
     parse_sessions_ended,
     parse_to_address,
+    parse_try,
 )
 from ferrule.cluster.relay import Relayed
 from ferrule.core.errors import Malformed
@@ -52,6 +55,12 @@ def test_sessions_that_ended(ask: int, count: int) -> None:
     assert parse_sessions_ended(build_sessions_ended(ask, count)) == (ask, count)
 
 
+@given(st.booleans(), st.text(max_size=45), st.text(max_size=255))
+def test_a_password_that_was_tried(right: bool, source: str, username: str) -> None:
+    one = Try(right, source, username)
+    assert parse_try(build_try(one)) == one
+
+
 @given(st.booleans(), st.binary(max_size=40))
 def test_an_inner_packet(from_client: bool, packet: bytes) -> None:
     body = build_to_address(packet, from_client=from_client)
@@ -59,7 +68,8 @@ def test_an_inner_packet(from_client: bool, packet: bytes) -> None:
 
 
 @pytest.mark.parametrize(
-    "parse", [parse_hand_over, parse_end_sessions, parse_sessions_ended, parse_to_address]
+    "parse",
+    [parse_hand_over, parse_end_sessions, parse_sessions_ended, parse_to_address, parse_try],
 )
 @given(noise=st.binary(max_size=60))
 def test_noise_is_malformed_or_means_something(parse: Callable[[bytes], Any], noise: bytes) -> None:

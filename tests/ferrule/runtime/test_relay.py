@@ -370,7 +370,7 @@ def test_our_addresses_are_told_to_everybody_and_theirs_forgotten(rig: Rig) -> N
 
 
 def test_other_words_are_passed_inside(rig: Rig) -> None:
-    kinds = (RingKind.HAND_OVER, RingKind.END_SESSION, RingKind.SESSIONS_ENDED)
+    kinds = (RingKind.HAND_OVER, RingKind.END_SESSION, RingKind.SESSIONS_ENDED, RingKind.TRY)
     for kind in kinds:
         rig.relay.said(ADA, kind, b"")
     assert rig.words == [(ADA, kind) for kind in kinds]

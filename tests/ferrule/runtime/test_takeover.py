@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from ferrule.gateway.image import ClientImage
-from ferrule.store.interface import Checkpoint, Claim
+from ferrule.store.interface import Checkpoint, Claim, Lease, Put, PutResult, Renewal
 from support.faulty_store import FaultyStore
 from support.members import One, crowd, members, until
 
@@ -182,3 +183,42 @@ async def test_the_last_who_leaves_tells_its_clients(tmp_path: Path) -> None:
             await until(lambda: not load.ups)
             assert not last.gateway.clients
             await until(lambda: not store.blobs())
+
+
+class Noting(FaultyStore):
+    """Notes whose leases and whose check-points it took, in order."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.taken: list[tuple[str, str]] = []
+
+    async def put(self, batch: Sequence[Put]) -> tuple[PutResult, ...]:
+        results = await super().put(batch)
+        for put, result in zip(batch, results, strict=True):
+            if put.blob is not None and result is PutResult.DONE:
+                self.taken.append(("check-point", put.session))
+        return results
+
+    async def renew(self, leases: Sequence[Lease]) -> Renewal:
+        await self._reach()
+        self.taken += [("lease", lease.session.partition("/")[0]) for lease in leases]
+        return await self.inner.renew(leases)
+
+
+async def test_an_emptied_store_hears_of_addresses_before_it_gets_check_points(
+    tmp_path: Path,
+) -> None:
+    """Else the heir of a member that dies between the two would find them leased to others."""
+    store = Noting()
+    async with (
+        members(tmp_path, lambda: store, names=("a-0", "a-1")) as made,
+        crowd(made[0], made[0], 3),
+    ):
+        await written(made[0])
+        uids = {client.uid for client in made[0].gateway.clients.values()}
+        store.empty()
+        store.taken.clear()
+        await until(lambda: {("check-point", uid) for uid in uids} <= set(store.taken))
+        for uid in uids:
+            order = [what for what, whose in store.taken if whose == uid]
+            assert order[0] == "lease"
