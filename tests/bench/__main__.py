@@ -7,7 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-BENCHES = ("plane", "setups")
+BENCHES = ("plane", "setups", "store")
 
 
 def main() -> None:

@@ -20,7 +20,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from ipaddress import IPv4Address
@@ -97,11 +97,13 @@ def enter_namespace() -> None:
 
 
 @contextmanager
-def server(profile: Path | None = None) -> Iterator[ServerProcess]:
+def server(
+    profile: Path | None = None, settings: Mapping[str, Any] = CONFIG
+) -> Iterator[ServerProcess]:
     """`ferrule serve` until the block ends; then its profile is in `profile`."""
     with tempfile.TemporaryDirectory(prefix="ferrule-bench-") as folder:
         config = Path(folder, "gateway.yaml")
-        config.write_text(json.dumps(CONFIG))  # JSON is YAML
+        config.write_text(json.dumps(settings))  # JSON is YAML
         profiler = [] if profile is None else ["-m", "cProfile", "-o", str(profile)]
         command = [sys.executable, *profiler, "-m", "ferrule.cli.main", "serve"]
         command += ["--config", str(config)]

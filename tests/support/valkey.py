@@ -52,6 +52,12 @@ class ValkeyServer:
     def url(self) -> str:
         return f"valkey://127.0.0.1:{self.port}"
 
+    @property
+    def pid(self) -> int:
+        """Of the process that runs."""
+        assert self._process is not None
+        return self._process.pid
+
     def start(self) -> ValkeyServer:
         self._directory.mkdir(exist_ok=True)
         settings = ["--port", str(self.port), "--bind", "127.0.0.1", "--dir", str(self._directory)]

@@ -77,6 +77,10 @@ class Call:
             return [c.Dropped(Reason.L2TP_UNKNOWN_SESSION, "a PPP frame without a call")]
         return self._on_ppp(self._link.receive(frame, now), now)
 
+    def data_came(self, at: float) -> None:
+        if self._link is not None:
+            self._link.heard(at)
+
     def expire(self, now: float) -> list[c.ClientEffect]:
         out: list[c.ClientEffect] = []
         due = self._l2tp.deadline

@@ -10,6 +10,7 @@ from collections import deque
 from collections.abc import Callable
 
 from ferrule.client import effects as c
+from ferrule.client.call import CLIENT
 from ferrule.client.initiator import Initiator, Life
 from ferrule.client.settings import ClientSettings
 from ferrule.core.deadlines import Deadline
@@ -75,6 +76,10 @@ class Host:
         self._drain()
 
     def expire(self) -> None:
+        session = self._initiator.session
+        counters = session and self._plane.session_counters(CLIENT, *session)
+        if counters is not None:
+            self._initiator.data_came(counters.last_up)
         self._execute(self._initiator.expire(self._clock()))
 
     def close(self, reason: Reason) -> None:

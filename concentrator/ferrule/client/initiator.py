@@ -18,7 +18,7 @@ from ferrule.client.effects import Step
 from ferrule.client.progress import Progress
 from ferrule.client.settings import ClientSettings
 from ferrule.core.deadlines import Deadline, Deadlines
-from ferrule.core.ids import Cookie, IsakmpSaId, Path, Spi
+from ferrule.core.ids import Cookie, IsakmpSaId, Path, SessionId, Spi, TunnelId
 from ferrule.core.reasons import Reason
 from ferrule.dataplane import interface as plane
 from ferrule.esp.overhead import inner_mtu
@@ -134,6 +134,15 @@ class Initiator:
         if _is_due(self._call.deadline, now):
             out += self._after_call(self._call.expire(now), now)
         return self._settle(out, now)
+
+    @property
+    def session(self) -> tuple[TunnelId, SessionId] | None:
+        """Our ids of the call, once there is one."""
+        return self._call.ids
+
+    def data_came(self, at: float) -> None:
+        """Through the tunnel, at `at` last: the server lives, whatever becomes of our echoes."""
+        self._call.data_came(at)
 
     def close(self, reason: Reason, now: float) -> list[c.ClientEffect]:
         """Leave in good order: LCP Terminate-Request, CDN, StopCCN, and, once that is acknowledged

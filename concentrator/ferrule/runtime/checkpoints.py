@@ -388,8 +388,10 @@ class Checkpoints:
     # --- time
 
     def _arm(self) -> None:
+        if self._timer is not None:
+            return  # it never rings too late: what came since has longer to wait
         deadline = self._outbox.deadline
-        if deadline is not None and self._timer is None:
+        if deadline is not None:
             wait = max(0.0, deadline - self._clock())
             self._timer = asyncio.get_running_loop().call_later(wait, self._on_timer)
 

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import pytest
+
 from ferrule.client import effects as c
 from ferrule.client.host import Host
 from ferrule.client.initiator import Life
 from ferrule.core.ids import Address, Path
 from ferrule.core.reasons import Reason
+from ferrule.ppp import lcp
+from ferrule.ppp.packet import Code
 from support.client import entropy_of
-from support.pair import Pair, client_settings
+from support.pair import Pair, Seat, client_settings
 
 
 def test_what_it_sends_before_an_answer() -> None:
@@ -65,3 +69,14 @@ def test_what_comes_after_the_end_is_ignored() -> None:
     host.receive_datagram(path, b"\x12\x34\x56\x78" + bytes(60))
     host.expire()
     assert sent == []
+
+
+def test_a_server_that_sends_data_is_alive_whatever_becomes_of_echoes(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setitem(lcp._HANDLERS, Code.ECHO_REQUEST, lambda link, packet: [])
+    pair = Pair()
+    seat = Seat(pair).connect()
+    for _ in range(30):
+        assert seat.ping(), seat.ended
+        pair.loop.run(20)

@@ -1,0 +1,204 @@
+"""What the shared store costs one member with many sessions, and what it costs the store.
+
+Run it with `python tests/bench/store.py [--json] [--clients N] ...`. The same server, load and
+phases with `Memory`, then as a member with a real Valkey: the difference is the store's share.
+Each phase is a CPU share of one core, from /proc: `idle` (leases are renewed, keepalives) and with
+so many pings a second of all clients together, of which each makes its client's check-point stale.
+All is on loopback in a network namespace; nothing here decides whether a test passes.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import resource
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+from urllib.request import urlopen
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+from bench.setups import (
+    CONFIG,
+    GATEWAY_ADDRESS,
+    HOST,
+    enter_namespace,
+    server,
+    settings_of,
+)
+from ferrule.client.driver import Server
+from ferrule.client.load import Load
+from ferrule.client.server_process import ServerProcess
+from support.valkey import ValkeyServer
+
+HTTP_PORT, RING_PORT = 9190, 4510
+PHASE1, PHASE2 = "aes256-sha1-modp2048", "aes256-sha1"
+SETTLE_SECONDS = 6.0  # a round of the sweep, so that a phase begins with everybody written down
+
+
+@dataclass
+class Phase:
+    """`share`s are of one core, of CPU time; `written` are check-points a second."""
+
+    pings: float  # a second, of all clients together
+    lost: int
+    share: float
+    store_share: float
+    written: float
+
+
+@dataclass
+class Result:
+    """Of one kind of store. Milliseconds of CPU are those of the member, and of the store."""
+
+    store: str
+    up: int
+    failures: dict[str, int]
+    set_up_ms: float
+    store_set_up_ms: float
+    octets_a_session: float
+    store_octets: int
+    phases: list[Phase] = field(default_factory=list)
+
+
+@contextmanager
+def member(valkey: ValkeyServer | None) -> Iterator[ServerProcess]:
+    """The server, as a member if there is a store."""
+    config = json.loads(json.dumps(CONFIG))
+    config["listen"]["http"] = f"{HOST}:{HTTP_PORT}"
+    config["gateway"]["limits"]["sessionsMax"] = 0
+    if valkey is not None:
+        config["listen"] |= {"ring": f"{HOST}:{RING_PORT}", "member": "bench-0"}
+        config["gateway"]["store"] = {
+            "type": "Valkey",
+            "url": valkey.url,
+            "key": "a-key-that-is-only-for-the-bench-012345",
+            "namesKey": "another-one-that-is-for-the-bench-only",
+        }
+    with server(settings=config) as process:
+        yield process
+
+
+def check_points() -> float:
+    """How many were written so far."""
+    with urlopen(f"http://{HOST}:{HTTP_PORT}/metrics") as page:
+        for line in page.read().decode().splitlines():
+            if line.startswith("ferrule_checkpoints_written_total "):
+                return float(line.split()[1])
+    return 0.0
+
+
+async def measure(
+    options: argparse.Namespace, process: ServerProcess, store: ServerProcess | None
+) -> Result:
+    def cpu() -> tuple[float, float]:
+        return process.cpu_seconds(), store.cpu_seconds() if store is not None else 0.0
+
+    def since(before: tuple[float, float], per: float) -> list[float]:
+        return [(now - then) / per for now, then in zip(cpu(), before, strict=True)]
+
+    load = Load(Server(HOST), lambda number: settings_of(number, PHASE1, PHASE2), process=process)
+    await load.grow(5)  # what is done once is done
+    octets, before = process.resident_octets(), cpu()
+    growth = await load.grow(
+        options.clients, at_once=options.at_once, most_seconds=options.most_seconds
+    )
+    each = since(before, max(1, growth.up))
+    result = Result(
+        store="Memory" if store is None else "Valkey",
+        up=growth.up,
+        failures=growth.failures,
+        set_up_ms=each[0] * 1000,
+        store_set_up_ms=each[1] * 1000,
+        octets_a_session=(process.resident_octets() - octets) / max(1, growth.up),
+        store_octets=0 if store is None else store.resident_octets(),
+    )
+    for pings in (0.0, *options.pings):
+        await asyncio.sleep(SETTLE_SECONDS)
+        result.phases.append(await phase(load, pings, options.seconds, cpu, since))
+    await load.leave()
+    return result
+
+
+async def phase(load: Load, pings: float, seconds: float, cpu: Any, since: Any) -> Phase:
+    written, before, sent, received = check_points(), cpu(), 0, 0
+    if pings:
+        rate = pings / len(load.ups)
+        traffic = await load.traffic(GATEWAY_ADDRESS, seconds=seconds, pings_per_second=rate)
+        sent, received, seconds = traffic.sent, traffic.received, traffic.seconds
+    else:
+        await asyncio.sleep(seconds)
+    share, store_share = since(before, seconds)
+    written = (check_points() - written) / seconds
+    return Phase(sent / seconds, sent - received, share, store_share, written)
+
+
+def print_table(results: list[Result]) -> None:
+    for one in results:
+        print(
+            f"{one.store}: {one.up} sessions, {sum(one.failures.values())} failed;"
+            f" a set-up {one.set_up_ms:.2f} ms of CPU, of the store {one.store_set_up_ms:.2f} ms;"
+            f" {one.octets_a_session / 1000:.1f} kB each; the store {one.store_octets / 1e6:.0f} MB"
+        )
+        if one.failures:
+            print(f"  failures: {one.failures}")
+        for at in one.phases:
+            print(
+                f"  {at.pings:6.0f} pings/s ({at.lost} lost): {at.share:6.1%} of a core,"
+                f" store {at.store_share:5.1%}, {at.written:.0f} check-points/s"
+            )
+    alone, shared = results
+    print(f"set-ups a second of a core with Valkey: {alone.set_up_ms / shared.set_up_ms:.2f}"
+          " times those with Memory")  # fmt: skip
+    for with_memory, with_valkey in zip(alone.phases, shared.phases, strict=True):
+        print(
+            f"  {with_valkey.pings:6.0f} pings/s: the store's share of the member is"
+            f" {with_valkey.share - with_memory.share:6.1%} of a core"
+        )
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--json", action="store_true", help="print one JSON object")
+    parser.add_argument("--clients", type=int, default=2000)
+    parser.add_argument("--at-once", type=int, default=16, help="set-ups in progress")
+    parser.add_argument("--most-seconds", type=float, default=300.0, help="for the growth")
+    parser.add_argument("--seconds", type=float, default=30.0, help="of each phase")
+    parser.add_argument(
+        "--pings", type=float, nargs="*", default=[200.0], help="a second, of all together"
+    )
+    options = parser.parse_args()
+    wanted = 2 * (options.clients + 5) + 256
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if most != resource.RLIM_INFINITY and most < wanted:
+        raise SystemExit(f"{wanted} open files are needed, {most} allowed: use fewer clients")
+    resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, most))
+    try:
+        enter_namespace()
+    except OSError as error:
+        raise SystemExit(f"cannot run here: {error}") from error
+    results = []
+    with member(None) as process:
+        results.append(asyncio.run(measure(options, process, None)))
+    with tempfile.TemporaryDirectory(prefix="ferrule-bench-") as folder:
+        valkey = ValkeyServer(Path(folder)).start()
+        try:
+            with member(valkey) as process:
+                store = ServerProcess(valkey.pid)
+                results.append(asyncio.run(measure(options, process, store)))
+        finally:
+            valkey.stop()
+    if options.json:
+        print(json.dumps([asdict(result) for result in results]))
+    else:
+        print_table(results)
+
+
+if __name__ == "__main__":
+    main()
