@@ -144,7 +144,7 @@ class UserSettings(Section):
     """Networks that the user may reach, within what `egress` allows. Empty: all of that."""
 
     rate_limit: RateLimit = RateLimit()
-    """How fast."""
+    """How fast each of the user's sessions is."""
 
     groups: tuple[str, ...] = ()
     """Labels for people and tools; they give no rights."""
