@@ -47,7 +47,7 @@ SPEC = {
     },
 }
 WORST_SECONDS = 10.0
-MOVES = 12  # addresses from which a client tries to reach a certain pod of three
+FREE_NUMBERS = range(50, 90)  # of addresses on the wide-area net
 
 
 @pytest.fixture(scope="module")
@@ -79,17 +79,18 @@ def gateway(node: NodeCluster, store: None) -> Iterator[Gateway]:
 
 
 @pytest.fixture(scope="module")
-def _machine(node: NodeCluster) -> Client:
+def machine(node: NodeCluster) -> Client:
+    """A real client, not connected."""
     return person(node, "alice")
 
 
 @pytest.fixture
-def alice(gateway: Gateway, _machine: Client) -> Iterator[Client]:
-    """A real client that is connected, to three members."""
+def alice(gateway: Gateway, machine: Client) -> Iterator[Client]:
+    """A real client that is connected."""
     await_members(gateway, 3)
-    _machine.connect(gateway.profile("alice"), seconds=30)
-    yield _machine
-    _machine.reset()
+    machine.connect(gateway.profile("alice"), seconds=30)
+    yield machine
+    machine.reset()
 
 
 def await_members(gateway: Gateway, count: int, seconds: float = 60) -> None:
@@ -106,16 +107,19 @@ def await_members(gateway: Gateway, count: int, seconds: float = 60) -> None:
 
 
 def owner(gateway: Gateway, user: str) -> str:
-    """The pod that has a user's session; there must be one."""
-    having = []
-    for pod in gateway.pods():
-        try:
-            sessions = gateway.sessions(pod)
-        except CommandRefused:  # it is ending, or not there yet
-            continue
-        having += [pod for session in sessions if session["user"] == user]
-    assert len(having) == 1, f"{user} is on {having}"
-    return having[0]
+    """The pod that has a user's session, as soon as there is exactly one."""
+
+    def found() -> str:
+        having = []
+        for pod in gateway.pods():
+            try:
+                sessions = gateway.sessions(pod)
+            except CommandRefused:  # it is ending, or not there yet
+                continue
+            having += [pod for session in sessions if session["user"] == user]
+        return having[0] if len(having) == 1 else ""
+
+    return eventually(found, seconds=20, what=f"one pod has {user}")
 
 
 def address_of(client: Client) -> str:
@@ -124,41 +128,50 @@ def address_of(client: Client) -> str:
 
 
 @contextmanager
-def session_goes_on(client: Client, gateway: Gateway, measured: Timings) -> Iterator[None]:
-    """What happens meanwhile costs no session: the same address, and nothing begins anew."""
+def session_goes_on(client: Client, gateway: Gateway, measured: Timings) -> Iterator[str]:
+    """What happens meanwhile costs no session: the same address, and nothing begins anew.
+
+    Yields the pod that has it."""
     address, clock = address_of(client), Clock(client.guest)
     had = owner(gateway, "alice")
     pinging = Pinging(client)
     time.sleep(1)
     began = time.monotonic()
-    yield
+    yield had
     time.sleep(1)
     ended = time.monotonic()
     pings = pinging.stop()
     silence = pings.longest_silence(clock.to_guest(began), clock.to_guest(ended))
     measured.add(
-        f"from {had} to {owner(gateway, 'alice')}: {pings.lost} of {pings.sent} pings lost,"
-        f" {pings.twice} answered twice, longest silence {silence:.2f} s, in {ended - began:.1f} s"
+        f"{had} had it, {owner(gateway, 'alice')} has it: {pings.lost} of {pings.sent} pings lost,"
+        f" longest silence {silence:.2f} s, in {ended - began:.1f} s"
     )
     assert started_anew(client.guest, pinging.mark) == []
     assert address_of(client) == address
     assert silence < WORST_SECONDS
     assert pings.twice == 0
+    # A packet that left around the Service would have taken charon to the node's own address.
+    assert f"@ {gateway.address}[4500]" in client.guest.run("swanctl", "--list-sas").output
+
+
+def told_members(node: NodeCluster) -> list[str]:
+    """As the VpnGateway's status has them."""
+    members: list[str] = node.api.get("vpngateway", NAME, NAMESPACE)["status"]["members"]
+    return members
 
 
 def test_three_replicas_are_ready(gateway: Gateway, node: NodeCluster) -> None:
     node.api.kubectl("wait", *WHERE, "--for=condition=StoreReady", f"vpngateway/{NAME}")
-    status = node.api.get("vpngateway", NAME, NAMESPACE)["status"]
-    assert status["members"] == [f"{NAME}-{number}" for number in range(3)]
+    eventually(lambda: told_members(node) == [f"{NAME}-{number}" for number in range(3)], seconds=3)
 
 
 def test_the_container_crashes(
     gateway: Gateway, node: NodeCluster, alice: Client, measured: Timings
 ) -> None:
     """As when the kernel is out of memory: the kubelet starts it again in the same pod."""
-    with session_goes_on(alice, gateway, measured):
-        pod = node.api.get("pod", owner(gateway, "alice"), NAMESPACE)
-        container = pod["status"]["containerStatuses"][0]["containerID"].rpartition("/")[2]
+    with session_goes_on(alice, gateway, measured) as pod:
+        status = node.api.get("pod", pod, NAMESPACE)["status"]
+        container = status["containerStatuses"][0]["containerID"].rpartition("/")[2]
         node.containerd.ctr("tasks", "kill", "--signal", "SIGKILL", container)
         time.sleep(5)
         await_members(gateway, 3)
@@ -167,8 +180,7 @@ def test_the_container_crashes(
 def test_the_pod_is_deleted_by_force(
     gateway: Gateway, node: NodeCluster, alice: Client, measured: Timings
 ) -> None:
-    with session_goes_on(alice, gateway, measured):
-        pod = owner(gateway, "alice")
+    with session_goes_on(alice, gateway, measured) as pod:
         node.api.kubectl("delete", "pod", pod, *WHERE, "--grace-period=0", "--force")
         await_members(gateway, 3)
 
@@ -177,8 +189,8 @@ def test_the_pod_is_deleted(
     gateway: Gateway, node: NodeCluster, alice: Client, measured: Timings
 ) -> None:
     """What a drain of its node does."""
-    with session_goes_on(alice, gateway, measured):
-        node.api.kubectl("delete", "pod", owner(gateway, "alice"), *WHERE)
+    with session_goes_on(alice, gateway, measured) as pod:
+        node.api.kubectl("delete", "pod", pod, *WHERE)
         await_members(gateway, 3)
 
 
@@ -200,31 +212,37 @@ def test_a_rolling_update(
         await_members(gateway, 3)
 
 
-def reach(pod: str, gateway: Gateway, client: Client) -> None:
-    """Connect to a certain pod: from another address until kube-proxy leads there."""
-    for number in range(50, 50 + MOVES):
-        if owner(gateway, "alice") == pod:
-            return
-        client.reset()
+def place_before(pod: str, node: NodeCluster, gateway: Gateway, client: Client) -> None:
+    """Give the client an address which kube-proxy, that goes by addresses, leads to a pod."""
+    wanted = node.api.get("pod", pod, NAMESPACE)["status"]["podIP"]
+    for number in FREE_NUMBERS:
+        address = f"192.0.2.{number}"
         client.guest.shell(
-            f"ip addr flush dev vec0; ip addr add 192.0.2.{number}/24 dev vec0\n"
+            f"ip addr flush dev vec0; ip addr add {address}/24 dev vec0\n"
             f"ip route replace default via {client.gateway} dev vec0\n"
         )
-        client.connect(gateway.profile("alice"), seconds=30)
-    raise AssertionError(f"{MOVES} addresses, and none leads to {pod}")
+        client.guest.run("bash", "-c", f"echo >/dev/udp/{gateway.address}/4500")
+        if f" src={wanted} " in node.machine.run("conntrack", "-L", "-p", "udp", "-s", address):
+            return
+    raise AssertionError(f"none of {len(FREE_NUMBERS)} addresses leads to {pod}")
 
 
 def test_fewer_replicas(
-    gateway: Gateway, node: NodeCluster, alice: Client, measured: Timings
+    gateway: Gateway, node: NodeCluster, machine: Client, measured: Timings
 ) -> None:
-    reach(f"{NAME}-2", gateway, alice)
-    with session_goes_on(alice, gateway, measured):
+    last = f"{NAME}-2"
+    await_members(gateway, 3)
+    place_before(last, node, gateway, machine)
+    machine.connect(gateway.profile("alice"), seconds=30)
+    with session_goes_on(machine, gateway, measured) as pod:
+        assert pod == last
         node.api.kubectl("scale", f"vpngateway/{NAME}", *WHERE, "--replicas=2")
         await_members(gateway, 2)
     said = node.api.kubectl("exec", *WHERE, f"{NAME}-0", "--", "ferrule", "cluster")
-    measured.add(said)
     assert f"{NAME}-1" in said
-    assert f"{NAME}-2" not in said
+    assert last not in said
+    eventually(lambda: told_members(node) == [f"{NAME}-0", f"{NAME}-1"], seconds=30)
+    machine.reset()
 
 
 def test_deletion_leaves_nothing(gateway: Gateway, node: NodeCluster) -> None:
