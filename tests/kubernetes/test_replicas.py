@@ -47,6 +47,7 @@ SPEC = {
     },
 }
 WORST_SECONDS = 10.0
+TOLD_SECONDS = 5.0
 FREE_NUMBERS = range(50, 90)  # of addresses on the wide-area net
 
 
@@ -243,6 +244,18 @@ def test_fewer_replicas(
     assert last not in said
     eventually(lambda: told_members(node) == [f"{NAME}-0", f"{NAME}-1"], seconds=30)
     machine.reset()
+
+
+def test_a_gateway_that_is_turned_off_says_goodbye(
+    gateway: Gateway, node: NodeCluster, machine: Client, measured: Timings
+) -> None:
+    """All pods leave at once: there is nobody to hand clients over to."""
+    machine.connect(gateway.profile("alice"), seconds=30)
+    node.api.kubectl("scale", f"vpngateway/{NAME}", *WHERE, "--replicas=0")
+    began = time.monotonic()
+    eventually(lambda: not machine.has_ppp(), seconds=TOLD_SECONDS)
+    measured.add(f"the client was told after {time.monotonic() - began:.1f} s")
+    eventually(lambda: not gateway.pods(), seconds=30)
 
 
 def test_deletion_leaves_nothing(gateway: Gateway, node: NodeCluster) -> None:
