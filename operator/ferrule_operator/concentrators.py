@@ -15,7 +15,7 @@ from ferrule.runtime.sealing import QUESTION, SealBroken, Sealer, reply_purpose
 from ferrule_operator.metrics import Metrics
 from ferrule_operator.names import REMOTE_PORT
 from ferrule_operator.objects import Object, name_of, uid_of
-from ferrule_operator.pods import address_of
+from ferrule_operator.pods import address_of, is_ready
 from ferrule_operator.reports import Report, is_current, parse_report, revisions_of
 
 ASK_SECONDS: Final = 3.0
@@ -31,6 +31,7 @@ class NoAnswer(Exception):
 class _Known:
     uid: str
     report: Report
+    ready: bool  # as Kubernetes saw the pod when it was asked
 
 
 class Concentrators:
@@ -71,7 +72,8 @@ class Concentrators:
         not_older_than: float,
     ) -> bool:
         """Bring every running pod onto `files`, and learn how each is. `not_older_than`: a report
-        of then or later (Unix seconds) is good enough where the pod runs on the files already.
+        of then or later (Unix seconds) is good enough where the pod runs on the files already, and
+        is as ready as it was then: one that has become a member since has news.
 
         Returns whether all that run answered and are current."""
         done = await asyncio.gather(
@@ -91,17 +93,19 @@ class Concentrators:
         if not address:
             return True  # its mount is fresh when it starts
         place, wanted = (namespace, name_of(pod)), revisions_of(files)
-        known = self._known.get(place)
-        report = known.report if known is not None and known.uid == uid_of(pod) else None
+        ready, known = is_ready(pod), self._known.get(place)
+        report = None
+        if known is not None and known.uid == uid_of(pod) and known.ready is ready:
+            report = known.report
         try:
             async with self._places:
                 if report is None or (report.at < not_older_than and is_current(report, wanted)):
                     report = await self._ask(address, key, {"want": "status"}, ASK_SECONDS)
-                    self._known[place] = _Known(uid_of(pod), report)
+                    self._known[place] = _Known(uid_of(pod), report, ready)
                 if not is_current(report, wanted):
                     wish = {"want": "configure", "files": dict(files)}
                     report = await self._ask(address, key, wish, HAND_IN_SECONDS)
-                    self._known[place] = _Known(uid_of(pod), report)
+                    self._known[place] = _Known(uid_of(pod), report, ready)
                     self._metrics.pushed(ok=is_current(report, wanted))
         except NoAnswer:
             self._metrics.pushed(ok=False)

@@ -80,6 +80,14 @@ async def test_a_pod_on_the_right_files_is_asked_and_no_more(rig: Rig) -> None:
     assert served.asked == 2
 
 
+async def test_a_pod_that_becomes_ready_is_asked_anew(rig: Rig) -> None:
+    one, served = await rig.pod(2)
+    starting = pod("office-2", address="127.0.0.2", ready=False)
+    for seen, asked in ((starting, 1), (starting, 1), (one, 2), (one, 2), (starting, 3)):
+        assert await rig.settle(seen)
+        assert served.asked == asked
+
+
 async def test_pods_that_are_behind_are_handed_the_files(rig: Rig) -> None:
     (first, one), (second, two) = await rig.pod(2), await rig.pod(3, NEWER)
     assert await rig.settle(first, second, files=NEWER)

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from interop.rig import namespaces
+from interop.rig.scenario import Timings
 from tests.kubernetes.cluster.api import Api
 from tests.kubernetes.cluster.binaries import NotBuilt, binary
 from tests.kubernetes.cluster.control_plane import ControlPlane, running
@@ -22,6 +23,25 @@ _TOOLS = Path(__file__).parents[2] / "tools"
 _BUILD_SECONDS = 1800
 _API_PROGRAMS = ("etcd", "kube-apiserver", "kube-controller-manager", "kubectl", "helm")
 _numbers = itertools.count(1)
+_measured = pytest.StashKey[list[tuple[str, str]]]()
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.stash[_measured] = []
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    rows = terminalreporter.config.stash[_measured]
+    if rows:
+        terminalreporter.section("kubernetes: measured")
+        for name, text in rows:
+            terminalreporter.write_line(f"{name}: {text}")
+
+
+@pytest.fixture
+def measured(request: pytest.FixtureRequest) -> Timings:
+    """Where a test writes down what it measured."""
+    return Timings(request.node.name, request.config.stash[_measured])
 
 
 @pytest.fixture(scope="session")
@@ -36,7 +56,7 @@ def kubernetes_folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path
     yield folder
     if keep := os.environ.get("FERRULE_KUBERNETES_KEEP"):
         shutil.rmtree(keep, ignore_errors=True)
-        ignore = shutil.ignore_patterns("etcd", "pki", "*.kubeconfig", "*.sock", "var")
+        ignore = shutil.ignore_patterns("etcd", "pki", "*.kubeconfig", "*.sock", "mconsole", "var")
         shutil.copytree(folder, keep, ignore=ignore)
 
 

@@ -162,7 +162,8 @@ class Membership:
         return self._settle(effects, now)
 
     def drain(self, now: float) -> list[ClusterEffect]:
-        """Own nothing any more, as soon as the store can be told; go on relaying."""
+        """Own nothing any more, as soon as the store can be told; go on relaying. If all the others
+        are told so too, one goes on owning everything: whose turn comes last."""
         effects = self._enter(now)
         self._draining = True
         if self.standing is Standing.ACTIVE:
@@ -345,9 +346,8 @@ class Membership:
         self._suspicion.read(view.records, now)
         gone = self._suspicion.deposable(view.epoch, view.records, self._identity, now)
         members = [m for m in view.epoch.members if m.identity not in gone]
-        wanted = [
-            self._self() if member.identity == self._identity else member for member in members
-        ]
+        own = self._self(members)
+        wanted = [own if member.identity == self._identity else member for member in members]
         if tuple(wanted) != view.epoch.members:
             marks = {who: view.records[who].mark for who in gone}
             effects += self._change(view.epoch.id, wanted, marks, now)
@@ -370,7 +370,7 @@ class Membership:
             record = view.records.get(former.identity)
             marks = {former.identity: record.mark if record is not None else b""}
         others = [member for member in view.epoch.members if member.name != self._identity.name]
-        return self._change(view.epoch.id, [*others, self._self()], marks, now)
+        return self._change(view.epoch.id, [*others, self._self(others)], marks, now)
 
     def on_found(self, view: StoreView | None, now: float) -> list[ClusterEffect]:
         """Empty: whoever lives in an epoch writes it there again. If nobody does, found."""
@@ -378,7 +378,7 @@ class Membership:
         self._lost_since = since
         if view is None or (not self._alone and now < since + self.timing.depose):
             return []
-        return self._change(None, [self._self()], {}, now)
+        return self._change(None, [self._self(())], {}, now)
 
     def on_refill(self, view: StoreView | None, now: float) -> list[ClusterEffect]:
         """The store forgot our epoch, or all of them: write it there again, with a new number."""
@@ -504,8 +504,14 @@ class Membership:
     def _owned(self, epoch: Epoch) -> frozenset[int]:
         return ShardMap.over(epoch.owners, epoch.id.number).shards_of(self._identity.name)
 
-    def _self(self) -> Member:
-        return Member(self._identity, self._address, self._draining)
+    def _self(self, members: Iterable[Member]) -> Member:
+        """As we want to be listed among `members`. The last owner stays one: somebody must have
+        the clients until they are told."""
+        drains = {member.identity: member.draining for member in members}
+        told = drains.pop(self._identity, False)
+        return Member(
+            self._identity, self._address, self._draining and (told or not all(drains.values()))
+        )
 
     def _draw(self) -> int:
         return int.from_bytes(self._entropy(8), "big")

@@ -23,7 +23,7 @@ from ferrule.cluster.membership import SERVING
 from ferrule.cluster.messages import Ending, EndSessions
 from ferrule.cluster.ring import Ring, RingKind
 from ferrule.cluster.sealing import Sealer, key_id
-from ferrule.cluster.shards import ShardNames
+from ferrule.cluster.shards import SHARDS, ShardNames
 from ferrule.cluster.timing import Timing
 from ferrule.core.ids import ClientId, Path
 from ferrule.core.reasons import Reason
@@ -225,14 +225,17 @@ class Member:
 
     async def drain(self, seconds: float) -> bool:
         """Hand everything over, then relay until nobody sends here any more. False: there is
-        nobody to take it."""
-        others = [name for name in self.cluster.owners if name != self.name]
-        if not others or self.cluster.standing not in (Standing.ACTIVE, Standing.FROZEN):
+        nobody to take it. Where all leave at once that is one of us, with everybody's clients."""
+        if self.cluster.standing not in (Standing.ACTIVE, Standing.FROZEN):
             return False
+        others = [name for name in self.cluster.owners if name != self.name]
         began = self._loop.time()
-        self._log.info("draining", members=others)
+        if others:
+            self._log.info("draining", members=others)
         self.cluster.drain()
         while self.cluster.held or self._gateway.clients:
+            if self._has_everything:
+                return False
             if self._loop.time() > began + min(seconds, RELEASE_SECONDS):
                 self._log.warning("not everybody could be handed over")
                 return False
@@ -250,6 +253,12 @@ class Member:
             relayed_for=round(self._loop.time() - handed_over, 1),
         )
         return True
+
+    @property
+    def _has_everything(self) -> bool:
+        """We own all shards, and all of their clients are here."""
+        all_ours = self.cluster.owners == (self.name,) and len(self.cluster.held) == SHARDS
+        return all_ours and not self.takeover.coming
 
     # --- the driver's `Others`
 

@@ -40,6 +40,7 @@ from ferrule.runtime.watch import watch
 
 # Of `listen`, what is read anew at each reload.
 _RELOADED = frozenset({"public_address", "remote_key", "remote_key_file"})
+_GOODBYE_SECONDS = 1.0  # for the store to hear that clients are gone
 _LINK_SECONDS = 5.0
 _LINK_POLL_SECONDS = 0.005
 _BATCH = 64  # datagrams or IP packets read before the other sources get their turn
@@ -237,6 +238,7 @@ class Server:
         handed_over = await member.drain(self._config.gateway.drain.timeout_seconds)
         if not handed_over and member.may_serve():  # else others have our clients, or will
             await self._say_goodbye()
+            await member.checkpoints.rest(_GOODBYE_SECONDS)
         await member.cluster.leave()
 
     async def _say_goodbye(self) -> None:

@@ -17,7 +17,6 @@ from ferrule.cluster.members import Epoch, EpochId
 from ferrule.cluster.sealing import BlobKind
 from ferrule.cluster.shards import ShardNames
 from ferrule.core.ids import ClientId
-from ferrule.core.reasons import Reason
 from ferrule.gateway import effects as g
 from ferrule.gateway.client import Client
 from ferrule.gateway.gateway import Gateway
@@ -32,7 +31,6 @@ ASK_SECONDS: Final = 3.0
 RETRY_SECONDS: Final = 0.2
 LOADED_AT_ONCE: Final = 32
 RELEASED_AT_ONCE: Final = 32
-GOODBYE_SECONDS: Final = 1.0  # for the store to hear that clients are gone
 SETTLE_SECONDS: Final = 0.1
 ADOPTED_IN_A_ROW: Final = 8  # then the other sources get their turn
 
@@ -290,9 +288,6 @@ class TakeOver:
     # --- going
 
     async def _release(self, shards: frozenset[int], epoch: EpochId) -> None:
-        if not self._cluster.owners:  # all of us leave at once: nobody is to take anybody
-            self.shell.run(lambda now: self._gateway.close(Reason.SERVER_SHUTDOWN, now), None)
-            await self._checkpoints.rest(GOODBYE_SECONDS)
         leaving = self._clients_of(shards)
         began = self._clock()
         for at in range(0, len(leaving), RELEASED_AT_ONCE):

@@ -190,6 +190,22 @@ def test_draining_gives_everything_away_and_stays_in() -> None:
     assert not seen(made.nodes[B], LoseShards)
 
 
+def test_where_all_drain_one_keeps_everything() -> None:
+    made = world(3)
+    for name in (A, B, C):
+        made.drain(name)
+    made.run(2.0)
+    assert list(served(made).values()) == [1024]
+    (last,) = served(made)
+    for name in {A, B, C} - {last}:
+        made.close(name)
+    made.run(2.0)
+    assert served(made) == {last: 1024}
+    made.start(D)
+    made.run(5.0)
+    assert served(made) == {D: 1024}  # it drains all the same, when somebody comes
+
+
 def test_leaving_is_quick_for_the_others() -> None:
     made = world(3)
     made.close(B)

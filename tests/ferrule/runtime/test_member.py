@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 from pathlib import Path
 
+from ferrule.core.reasons import Reason
 from ferrule.store.memory import MemoryStore
+from support.faulty_store import FaultyStore
 from support.members import crowd, members, until
 
 
@@ -75,3 +77,19 @@ async def test_a_drained_member_hands_its_clients_over(tmp_path: Path) -> None:
             for row in await load.settle():
                 assert row.received + 1 >= row.sent > 1  # the last one may be on its way
                 assert row.longest() < 1.0
+
+
+async def test_where_all_leave_at_once_one_is_left_with_all_clients(tmp_path: Path) -> None:
+    store = FaultyStore()
+    async with members(tmp_path, lambda: store) as made, crowd(made[1], made[1]) as (_, load):
+        drained = [asyncio.ensure_future(one.member.drain(5.0)) for one in made.all]
+        await until(lambda: any(task.done() for task in drained))
+        (last,) = [one for one, task in zip(made.all, drained, strict=True) if task.done()]
+        assert len(last.gateway.clients) == 3
+        # As a server does then; the others still relay what it says.
+        last.driver.command(lambda now: last.gateway.close(Reason.SERVER_SHUTDOWN, now))
+        await until(lambda: not load.ups)
+        await last.member.checkpoints.rest(1.0)
+        assert not store.blobs()
+        await last.member.cluster.leave()
+        assert sorted(await asyncio.gather(*drained)) == [False, True, True]

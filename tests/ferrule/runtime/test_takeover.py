@@ -172,19 +172,6 @@ async def test_the_store_may_be_away_in_the_middle_of_a_take_over(tmp_path: Path
             assert load.ups
 
 
-async def test_the_last_who_leaves_tells_its_clients(tmp_path: Path) -> None:
-    store = FaultyStore()
-    async with members(tmp_path, lambda: store, names=("a-0", "a-1")) as made:
-        last, first = made.all
-        async with crowd(last, last, 2) as (_, load):
-            first.member.cluster.drain()
-            await until(lambda: last.member.cluster.owners == ("a-0",))
-            last.member.cluster.drain()
-            await until(lambda: not load.ups)
-            assert not last.gateway.clients
-            await until(lambda: not store.blobs())
-
-
 class Noting(FaultyStore):
     """Notes whose leases and whose check-points it took, in order."""
 

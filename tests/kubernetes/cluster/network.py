@@ -54,6 +54,8 @@ class Door:
         self._target = target
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.port: int = self._listener.getsockname()[1]
+        # The loop itself forgets a task whose near side has said all: somebody must hold it.
+        self._carriers: set[asyncio.Task[None] | None] = set()
         self._shut: concurrent.futures.Future[Callable[[], object]] = concurrent.futures.Future()
         self._thread = threading.Thread(target=self._run, args=(network,), daemon=True)
         self._thread.start()
@@ -76,6 +78,14 @@ class Door:
         await asyncio.sleep(0)
 
     async def _carry(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        carrier = asyncio.current_task()
+        self._carriers.add(carrier)
+        try:
+            await self._carry_on(reader, writer)
+        finally:
+            self._carriers.discard(carrier)
+
+    async def _carry_on(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
             far_reader, far_writer = await asyncio.open_connection(*self._target)
         except OSError:
