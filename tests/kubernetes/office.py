@@ -131,7 +131,9 @@ def gateway_with_users(node: NodeCluster, **spec: object) -> Iterator[Gateway]:
         user("bob"),
         namespace=NAMESPACE,
     )
-    eventually(lambda: api.get("pod", f"{NAME}-0", NAMESPACE), seconds=30)
+    # OwnerReferencesPermissionEnforcement refuses owners of a kind that it has not heard of, and
+    # it hears of new definitions each half minute; the operator tries again, ever more slowly.
+    eventually(lambda: api.get("pod", f"{NAME}-0", NAMESPACE), seconds=70)
     node.await_running(f"{NAME}-0", NAMESPACE)
     address = node.play_load_balancer(NAME, NAMESPACE)
     api.kubectl(
