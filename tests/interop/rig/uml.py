@@ -70,9 +70,8 @@ class Guest:
         self.tap = tap
         folder.mkdir(parents=True, exist_ok=True)
         self._ids = itertools.count(1)
-        self._waiting: dict[int, concurrent.futures.Future[dict[str, Any]]] = {
-            0: concurrent.futures.Future()
-        }
+        self._booted: concurrent.futures.Future[dict[str, Any]] = concurrent.futures.Future()
+        self._waiting = {0: self._booted}
         self._sending = threading.Lock()
         ours, theirs = socket.socketpair()
         self._line = ours
@@ -105,7 +104,7 @@ class Guest:
     def await_boot(self) -> None:
         """Wait until the guest takes commands."""
         try:
-            self._waiting[0].result(_BOOT_SECONDS)
+            self._booted.result(_BOOT_SECONDS)
         except (TimeoutError, GuestError) as error:
             console = self.process.log.read_text(errors="replace")
             raise GuestError(f"{self.name} did not boot:\n{console}") from error
@@ -122,7 +121,7 @@ class Guest:
             *lines, pending = (pending + data).split(b"\n")
             for line in lines:
                 reply = json.loads(line)
-                self._waiting[reply["id"]].set_result(reply)
+                self._waiting.pop(reply["id"]).set_result(reply)
         for future in list(self._waiting.values()):
             if not future.done():
                 future.set_exception(GuestError(f"{self.name} is gone"))
@@ -134,7 +133,7 @@ class Guest:
         (tun_net_xmit: kill_fasync, then sk_data_ready). A guest on another core that is quicker
         than that finds nothing, and would leave the packet until the next signal.
         """
-        concurrent.futures.wait([self._waiting[0]])  # before, SIGIO may end the process
+        concurrent.futures.wait([self._booted])  # before, SIGIO may end the process
         process = os.pidfd_open(self.process.pid)
         try:
             while not self._closed.wait(_NUDGE_SECONDS):
