@@ -82,6 +82,17 @@ class Result:
 # --- the place
 
 
+def allow_files(sockets: int) -> None:
+    """So many sockets, and what else a process opens. Raises SystemExit where it may not."""
+    wanted = sockets + 256
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    enough = most == resource.RLIM_INFINITY or most >= wanted
+    try:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, most if enough else wanted))
+    except (ValueError, OSError):
+        raise SystemExit(f"{wanted} open files are needed, {most} allowed: fewer clients") from None
+
+
 def enter_namespace() -> None:
     """A network namespace with nothing but loopback. Raises OSError where that is not allowed."""
     user, group = os.geteuid(), os.getegid()
@@ -132,7 +143,7 @@ def await_ready(process: subprocess.Popen[bytes], log: Path) -> None:
     raise SystemExit(f"the server did not start: {log.read_text()}")
 
 
-def settings_of(number: int, phase1: str, phase2: str) -> ClientSettings:
+def settings_of(number: int, phase1: str, phase2: str, user: str = USER) -> ClientSettings:
     """Clients have private addresses as identities, each its own, as behind one NAT."""
     return ClientSettings(
         ike=IkePolicy(
@@ -144,7 +155,7 @@ def settings_of(number: int, phase1: str, phase2: str) -> ClientSettings:
         ),
         l2tp=L2tpPolicy(host_name=f"load{number}"),
         ppp=PppPolicy(auth=("mschapv2",)),
-        credentials=Credentials(USER, Secret(PASSWORD.encode())),
+        credentials=Credentials(user, Secret(PASSWORD.encode())),
         timeout=30.0,
         rekey=False,
     )
@@ -331,11 +342,7 @@ def main() -> None:
         "--profile-clients", type=int, default=200, help="of a second run, profiled; 0 for none"
     )
     options = parser.parse_args()
-    wanted = 2 * (options.clients + options.more) + 256
-    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if most != resource.RLIM_INFINITY and most < wanted:
-        raise SystemExit(f"{wanted} open files are needed, {most} allowed: use fewer clients")
-    resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, most))
+    allow_files(2 * (options.clients + options.more))
     try:
         enter_namespace()
     except OSError as error:

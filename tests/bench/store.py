@@ -12,7 +12,6 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
-import resource
 import sys
 import tempfile
 from collections.abc import Iterator
@@ -28,6 +27,8 @@ from bench.setups import (
     CONFIG,
     GATEWAY_ADDRESS,
     HOST,
+    PASSWORD,
+    allow_files,
     enter_namespace,
     server,
     settings_of,
@@ -39,6 +40,8 @@ from support.valkey import ValkeyServer
 
 HTTP_PORT, RING_PORT = 9190, 4510
 PHASE1, PHASE2 = "aes256-sha1-modp2048", "aes256-sha1"
+USER = "bench-{number}"
+FIRST = 5  # clients that are not counted
 SETTLE_SECONDS = 6.0  # a round of the sweep, so that a phase begins with everybody written down
 
 
@@ -68,11 +71,14 @@ class Result:
 
 
 @contextmanager
-def member(valkey: ValkeyServer | None) -> Iterator[ServerProcess]:
+def member(valkey: ValkeyServer | None, users: int) -> Iterator[ServerProcess]:
     """The server, as a member if there is a store."""
     config = json.loads(json.dumps(CONFIG))
     config["listen"]["http"] = f"{HOST}:{HTTP_PORT}"
     config["gateway"]["limits"]["sessionsMax"] = 0
+    config["users"] = [
+        {"username": USER.format(number=number), "password": PASSWORD} for number in range(users)
+    ]
     if valkey is not None:
         config["listen"] |= {"ring": f"{HOST}:{RING_PORT}", "member": "bench-0"}
         config["gateway"]["store"] = {
@@ -103,8 +109,12 @@ async def measure(
     def since(before: tuple[float, float], per: float) -> list[float]:
         return [(now - then) / per for now, then in zip(cpu(), before, strict=True)]
 
-    load = Load(Server(HOST), lambda number: settings_of(number, PHASE1, PHASE2), process=process)
-    await load.grow(5)  # what is done once is done
+    load = Load(
+        Server(HOST),
+        lambda number: settings_of(number, PHASE1, PHASE2, USER.format(number=number)),
+        process=process,
+    )
+    await load.grow(FIRST)  # what is done once is done
     octets, before = process.resident_octets(), cpu()
     growth = await load.grow(
         options.clients, at_once=options.at_once, most_seconds=options.most_seconds
@@ -174,22 +184,18 @@ def main() -> None:
         "--pings", type=float, nargs="*", default=[200.0], help="a second, of all together"
     )
     options = parser.parse_args()
-    wanted = 2 * (options.clients + 5) + 256
-    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if most != resource.RLIM_INFINITY and most < wanted:
-        raise SystemExit(f"{wanted} open files are needed, {most} allowed: use fewer clients")
-    resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, most))
+    allow_files(2 * (options.clients + FIRST))
     try:
         enter_namespace()
     except OSError as error:
         raise SystemExit(f"cannot run here: {error}") from error
     results = []
-    with member(None) as process:
+    with member(None, options.clients + FIRST) as process:
         results.append(asyncio.run(measure(options, process, None)))
     with tempfile.TemporaryDirectory(prefix="ferrule-bench-") as folder:
         valkey = ValkeyServer(Path(folder)).start()
         try:
-            with member(valkey) as process:
+            with member(valkey, options.clients + FIRST) as process:
                 store = ServerProcess(valkey.pid)
                 results.append(asyncio.run(measure(options, process, store)))
         finally:

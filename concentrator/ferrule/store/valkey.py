@@ -114,7 +114,7 @@ class ValkeyStore:
         self._book = self._keys(
             "leases",
             "holders",
-            "users",
+            "by-user",
             "expiry",
             "released",
             "cursors",

@@ -2,7 +2,8 @@
 
 All keys of a gateway carry the hash tag {gateway}, so in a cluster they lie in one slot and every
 script may touch all of them. Times are the server's. Records, epochs and blobs are octets that no
-script reads; leases are JSON, and a user's sessions a JSON list, oldest first.
+script reads; leases are JSON. All sessions stand in one sorted set, by user and age, so that a step
+costs the same however many sessions a user has.
 """
 
 from __future__ import annotations
@@ -114,11 +115,11 @@ redis.call('EXPIRE', KEYS[2], ARGV[4])
 return 'done'
 """
 
-# KEYS of all scripts from here on: leases, holders, users, expiry, released, cursors,
+# KEYS of all scripts from here on: leases, holders, by user, expiry, released, cursors,
 # last address, last user, clock, epoch, unrestored, over, records, when members had renewed all,
 # leaving, generation.
 _BOOK: Final = """
-local LEASES, HOLDERS, USERS, EXPIRY, RELEASED, CURSORS = unpack(KEYS, 1, 6)
+local LEASES, HOLDERS, BY_USER, EXPIRY, RELEASED, CURSORS = unpack(KEYS, 1, 6)
 local LAST_ADDRESS, LAST_USER, CLOCK, EPOCH, UNRESTORED = unpack(KEYS, 7, 11)
 local OVER, RECORDS, SAID_ALL, LEAVING = unpack(KEYS, 12, 15)
 local parts = redis.call('TIME')
@@ -130,9 +131,20 @@ local function lease_of(session)
   return found and cjson.decode(found)
 end
 
+local function place_of(lease)
+  return lease.user .. string.format(':%020d:', lease.since_ms) .. lease.session
+end
+
+-- ';' comes after ':'
+local function count_of(user)
+  return redis.call('ZLEXCOUNT', BY_USER, '[' .. user .. ':', '(' .. user .. ';')
+end
+
+-- The oldest first.
 local function sessions_of(user)
-  local found = redis.call('HGET', USERS, user)
-  return found and cjson.decode(found) or {}
+  local places = redis.call('ZRANGEBYLEX', BY_USER, '[' .. user .. ':', '(' .. user .. ';')
+  for at, place in ipairs(places) do places[at] = string.match(place, '^[^:]*:[^:]*:(.*)$') end
+  return places
 end
 
 local function note_time()
@@ -151,15 +163,7 @@ local function remove(session)
   redis.call('ZREM', EXPIRY, session)
   redis.call('HDEL', HOLDERS, lease.address)
   redis.call('ZADD', RELEASED, redis.call('HINCRBY', CLOCK, 'releases', 1), lease.address)
-  local left = {}
-  for _, other in ipairs(sessions_of(lease.user)) do
-    if other ~= session then left[#left + 1] = other end
-  end
-  if #left > 0 then
-    redis.call('HSET', USERS, lease.user, cjson.encode(left))
-  else
-    redis.call('HDEL', USERS, lease.user)
-  end
+  redis.call('ZREM', BY_USER, place_of(lease))
 end
 
 local function finish(session)
@@ -179,14 +183,7 @@ local function take(lease)
   redis.call('HSET', HOLDERS, lease.address, lease.session)
   extend(lease.session)
   redis.call('ZREM', RELEASED, lease.address)
-  local mine, since = sessions_of(lease.user), {}
-  mine[#mine + 1] = lease.session
-  for _, session in ipairs(mine) do since[session] = lease_of(session).since_ms end
-  table.sort(mine, function(a, b)
-    if since[a] ~= since[b] then return since[a] < since[b] end
-    return a < b
-  end)
-  redis.call('HSET', USERS, lease.user, cjson.encode(mine))
+  redis.call('ZADD', BY_USER, 0, place_of(lease))
   local former = redis.call('HGET', LAST_USER, lease.address)
   if former and redis.call('HGET', LAST_ADDRESS, former) == lease.address then
     redis.call('HDEL', LAST_ADDRESS, former)
@@ -235,9 +232,9 @@ end
 remove(request.session)
 
 -- Who has to end for this one?
-local mine, replaced = sessions_of(request.user), {}
-local surplus = request.limit > 0 and #mine + 1 - request.limit or 0
-for _, session in ipairs(mine) do
+local replaced = {}
+local surplus = request.limit > 0 and count_of(request.user) + 1 - request.limit or 0
+for _, session in ipairs(surplus > 0 and sessions_of(request.user) or {}) do
   if #replaced >= surplus then break end
   if request.replace_oldest or lease_of(session).device == request.device then
     replaced[#replaced + 1] = session
