@@ -88,13 +88,17 @@ class Cluster:
         watch: StoreWatch | None = None,
         clock: Callable[[], float] = boot_time,
         timing: Timing | None = None,
+        alone: bool = False,
     ) -> None:
+        """`alone`: nobody else uses the store, and no former process of ours any more."""
         self.name = name
         self.watch = watch if watch is not None else StoreWatch()
         self.takeovers = 0  # of shards that a member left behind without a word
         self._store = store
         self._clock = clock
-        self._membership = Membership(name, address, entropy, clock(), timing=timing)
+        self._membership = Membership(
+            name, address, entropy, clock(), timing=timing, alone=alone, predecessor_gone=alone
+        )
         self._ring: RingPort | None = None
         self._keeper: Keeper | None = None
         self._log = structlog.get_logger("ferrule")

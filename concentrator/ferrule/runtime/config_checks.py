@@ -183,9 +183,15 @@ def _sharing(store: Store, listen: Listen) -> Iterator[Finding]:
                 "replicas need a store that they share: write gateway.store: {type: Valkey, ...}, "
                 "or ring: off",
             )
-        for name in sorted(store.model_fields_set & {"url", "password", "key", "names_key"}):
+        kept = store.snapshot_file is not None
+        unused = {"url", "password"} if kept else {"url", "password", "key", "names_key"}
+        for name in sorted(store.model_fields_set & unused):
             yield _WARNING, (*at, field_alias(name)), "is not used by a store of type Memory"
+        if kept:
+            yield from _sealing(store)
         return
+    if store.snapshot_file is not None:
+        yield _ERROR, (*at, "snapshotFile"), "is for a store of type Memory; leave it out"
     if store.url is None:
         yield _ERROR, (*at, "url"), "is missing; write for example url: valkey://HOST:6379"
     elif store.tls != StoreTls() and not parse_url(store.url).tls:
@@ -193,6 +199,21 @@ def _sharing(store: Store, listen: Listen) -> Iterator[Finding]:
     elif store.tls.server_name and parse_url(store.url).topology is Topology.CLUSTER:
         text = "is not for a cluster, whose servers have names of their own; leave it out"
         yield _ERROR, (*at, "tls", "serverName"), text
+    yield from _sealing(store)
+    if listen.ring is None:
+        yield (
+            _ERROR,
+            ring,
+            "is missing; write ring: ADDRESS:PORT, with this replica's address as the others see "
+            "it",
+        )
+    elif (fault := _unfit_for_the_ring(listen.ring.host)) is not None:
+        yield _ERROR, ring, fault
+
+
+def _sealing(store: Store) -> Iterator[Finding]:
+    """What leaves the process is sealed."""
+    at = ("gateway", "store")
     for name, key, needed in (
         ("key", store.key, True),
         ("previousKey", store.previous_key, False),
@@ -206,15 +227,6 @@ def _sharing(store: Store, listen: Listen) -> Iterator[Finding]:
     old = store.previous_key
     if store.key is not None and old is not None and equal(store.key.reveal(), old.reveal()):
         yield _ERROR, (*at, "previousKey"), "is the same as key; leave it out"
-    if listen.ring is None:
-        yield (
-            _ERROR,
-            ring,
-            "is missing; write ring: ADDRESS:PORT, with this replica's address as the others see "
-            "it",
-        )
-    elif (fault := _unfit_for_the_ring(listen.ring.host)) is not None:
-        yield _ERROR, ring, fault
 
 
 def _unfit_for_the_ring(host: str) -> str | None:

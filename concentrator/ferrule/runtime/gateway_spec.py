@@ -265,6 +265,10 @@ class Store(Section):
     `valkeys+sentinel://HOST,HOST/SERVICE`, in cluster mode `valkeys+cluster://HOST,HOST`, on this
     machine `unix:///PATH`. Without a password: that has a field of its own."""
 
+    snapshot_file: str | None = None
+    """For `Memory`: a file, relative to this one, that keeps what a restarted process needs to go on
+    with all sessions, sealed with `key`. With it nobody is told goodbye when the process ends."""
+
     gateway: str = Field(default="ferrule", min_length=1, max_length=253)
     """Names the gateway in the store: several may share one."""
 
@@ -279,7 +283,7 @@ class Store(Section):
 
     key: SecretText | None = None
     """Seals what lies in the store and what crosses the ring: 32 random octets or more, in any
-    form, the same for all replicas. Valkey needs it."""
+    form, the same for all replicas. Valkey needs it, and a `snapshotFile`."""
 
     key_file: str | None = None
     """A file that holds that key."""
@@ -292,7 +296,7 @@ class Store(Section):
 
     names_key: SecretText | None = None
     """Hides user names in the store and shard numbers in SPIs: like `key`, but never replaced.
-    Valkey needs it."""
+    Whoever needs a `key` needs this one."""
 
     names_key_file: str | None = None
     """A file that holds the names' key."""

@@ -40,7 +40,7 @@ from ferrule.runtime.endings import Endings
 from ferrule.runtime.images import Images
 from ferrule.runtime.late_binding import LateBinding
 from ferrule.runtime.leases import StoreLeases
-from ferrule.runtime.member_config import keys_of, member_name, ring_address
+from ferrule.runtime.member_config import is_alone, keys_of, member_name, ring_address
 from ferrule.runtime.member_view import MemberView
 from ferrule.runtime.relay import Relay
 from ferrule.runtime.report import TelemetryReport
@@ -49,6 +49,7 @@ from ferrule.runtime.sweep import sweep
 from ferrule.runtime.takeover import TakeOver
 from ferrule.runtime.tries import Tries
 from ferrule.store.interface import Store
+from ferrule.store.memory import MemoryStore
 from ferrule.store.valkey import ValkeyStore
 from ferrule.telemetry.cluster_metrics import ClusterMetrics
 
@@ -81,8 +82,11 @@ class Member:
         assert spec.names_key is not None
         self.name = member_name(config)
         self.address = ring_address(config)
+        self.alone = is_alone(spec)
         self.store = store
-        self.cluster = Cluster(self.name, self.address, store, os.urandom, timing=timing)
+        self.cluster = Cluster(
+            self.name, self.address, store, os.urandom, timing=timing, alone=self.alone
+        )
         self._gateway = gateway
         self._names = names
         self._driver = driver
@@ -219,9 +223,18 @@ class Member:
             return
         self._sealer.replace(keys)
         self._ring.replace(keys)
+        if isinstance(self.store, MemoryStore):
+            self.store.use_keys(keys)
         self.checkpoints.mark_all()
         self._key_ids = named
         self._log.info("keys of the shared state replaced", accepted=len(keys))
+
+    async def write_down(self) -> None:
+        """All clients as they are now, for our next life. What can't be written is lost with us."""
+        self.checkpoints.mark_all()
+        await self.checkpoints.rest(RELEASE_SECONDS)
+        if self.checkpoints.busy:
+            self._log.warning("not everybody could be written down")
 
     async def drain(self, seconds: float) -> bool:
         """Hand everything over, then relay until nobody sends here any more. False: there is

@@ -31,7 +31,7 @@ from ferrule.runtime.driver import Driver
 from ferrule.runtime.egress import EGRESS_ERRORS, adapt_host, open_egress
 from ferrule.runtime.health import serve_http
 from ferrule.runtime.member import Member
-from ferrule.runtime.member_config import member_name, names_key, open_store
+from ferrule.runtime.member_config import member_name, names_key, open_store, outlives
 from ferrule.runtime.remote import serve_remote
 from ferrule.runtime.report import TelemetryReport
 from ferrule.runtime.sources import Sources, revisions
@@ -94,7 +94,10 @@ class Server:
             os.urandom,
             wall_offset=time.time() - loop.time(),
         )
-        self._assemble(config, site, loop)
+        store = None
+        if outlives(config.gateway.store):
+            store = await open_store(config.gateway.store, self._sources.file.parent)
+        self._assemble(config, site, loop, store)
         async with contextlib.AsyncExitStack() as stack:
             stack.callback(self._driver.close)
             host = str(listen.address or "0.0.0.0")
@@ -146,10 +149,12 @@ class Server:
         if self._failure:
             raise OSError(self._failure)
 
-    def _assemble(self, config: Config, site: Site, loop: asyncio.AbstractEventLoop) -> None:
-        """The gateway and its driver; and the member of a cluster, if this is to be one."""
+    def _assemble(
+        self, config: Config, site: Site, loop: asyncio.AbstractEventLoop, store: Store | None
+    ) -> None:
+        """The gateway and its driver; and a member, of a cluster or alone, if there is a store."""
         self._member: Member | None = None
-        shared = config.gateway.store.type != "Memory"
+        shared = store is not None
         names = ShardNames(names_key(config), () if shared else tuple(range(SHARDS)), os.urandom)
         self._gateway = Gateway(
             site,
@@ -160,8 +165,7 @@ class Server:
         )
         self._report = TelemetryReport(self._accounts, self._gateway)
         self._driver = Driver(self._gateway, self._report, loop)
-        if shared:
-            store = open_store(config.gateway.store, self._sources.file.parent)
+        if store is not None:
             self._member = Member(
                 config, store, names, self._gateway, self._driver, self._report, loop
             )
@@ -230,10 +234,14 @@ class Server:
             await asyncio.sleep(_LINK_POLL_SECONDS)
 
     async def _leave(self) -> None:
-        """Hand everybody over, or say goodbye where nobody is to take them."""
+        """Hand everybody over, to other members or to our next life, or say goodbye where nobody is
+        to take them."""
         member = self._member
         if member is None:
             await self._say_goodbye()
+            return
+        if member.alone:
+            await member.write_down()
             return
         handed_over = await member.drain(self._config.gateway.drain.timeout_seconds)
         if not handed_over and member.may_serve():  # else others have our clients, or will

@@ -1,14 +1,17 @@
 """The store of a single replica: this process's memory, and a sealed file if it is to outlive it.
 
 With a file, a container that is restarted finds its check-points, leases and epoch again. `put`
-returns only when they are in the file, at most `flush_seconds` later: whoever reserved something
-in a check-point may rely on it. What else changed is written with the next flush, and by `close`.
+returns only when they are in the file: whoever reserved something in a check-point may rely on it.
+What else changed is written with the next flush, and by `close`. The file is written whole, after
+`flush_seconds`, or later if that would take more than a tenth of the time.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import fcntl
+import os
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
@@ -18,6 +21,7 @@ from typing import Final
 from ferrule.cluster.members import Epoch, EpochId, Identity, Record
 from ferrule.cluster.sealing import Sealer
 from ferrule.core.reasons import Reason
+from ferrule.core.secret import Secret
 from ferrule.store.interface import (
     DIRECTORY_SECONDS,
     Admission,
@@ -35,7 +39,8 @@ from ferrule.store.interface import (
 from ferrule.store.leases import LeaseBook
 from ferrule.store.snapshot import Image, read_snapshot, write_snapshot
 
-FLUSH_SECONDS: Final = 1.0
+FLUSH_SECONDS: Final = 0.02
+FLUSH_SHARE: Final = 0.1  # of the time, at most, for a file that has grown
 
 
 class MemberBook:
@@ -137,10 +142,12 @@ class MemoryStore:
         self._path = path
         self._sealer = sealer
         self._flush_seconds = flush_seconds
+        self._flush_took = 0.0
         self._changed = asyncio.Event()
         self._waiting: list[asyncio.Future[None]] = []
         self._flusher: asyncio.Task[None] | None = None
         self._writing = asyncio.Lock()
+        self._lock: int | None = None  # held as long as the file is ours
 
     @classmethod
     async def open(
@@ -151,8 +158,16 @@ class MemoryStore:
         flush_seconds: float = FLUSH_SECONDS,
         clock: Callable[[], float] = time.time,
     ) -> MemoryStore:
-        """With what the file holds, if it is there and ours."""
+        """With what the file holds, if it is there and ours. Raises OSError where another process
+        has it, or no file can be written."""
+        lock = os.open(path.with_name(path.name + ".lock"), os.O_RDWR | os.O_CREAT, 0o600)
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            os.close(lock)
+            raise OSError(f"the snapshot {path} is another process's: {error.strerror}") from error
         store = cls(path=path, sealer=sealer, flush_seconds=flush_seconds, clock=clock)
+        store._lock = lock
         found = await asyncio.to_thread(read_snapshot, path, sealer)
         if isinstance(found, Image):
             store._take_over(found)
@@ -245,6 +260,15 @@ class MemoryStore:
         with contextlib.suppress(asyncio.CancelledError):
             await flusher
         await self._flush()
+        if self._lock is not None:
+            os.close(self._lock)
+            self._lock = None
+
+    def use_keys(self, keys: Sequence[Secret]) -> None:
+        """For the file. Raises ValueError, and changes nothing then."""
+        if self._sealer is not None:
+            self._sealer.replace(keys)
+            self._changed.set()
 
     async def _durable(self) -> None:
         self._changed.set()
@@ -257,8 +281,10 @@ class MemoryStore:
     async def _flush_forever(self) -> None:
         while True:
             await self._changed.wait()
-            await asyncio.sleep(self._flush_seconds)
+            await asyncio.sleep(max(self._flush_seconds, self._flush_took / FLUSH_SHARE))
+            began = time.monotonic()
             await asyncio.shield(asyncio.ensure_future(self._flush()))
+            self._flush_took = time.monotonic() - began
 
     async def _flush(self) -> None:
         """Write all that is there now; whoever waits for it goes on, or hears what was wrong."""
