@@ -266,8 +266,8 @@ class Store(Section):
     machine `unix:///PATH`. Without a password: that has a field of its own."""
 
     snapshot_file: str | None = None
-    """For `Memory`: a file, relative to this one, that keeps what a restarted process needs to go on
-    with all sessions, sealed with `key`. With it nobody is told goodbye when the process ends."""
+    """For `Memory`: a file, relative to this one, that keeps what a restarted process needs to go
+    on with all sessions, sealed with `key`. Then nobody is told goodbye when the process ends."""
 
     gateway: str = Field(default="ferrule", min_length=1, max_length=253)
     """Names the gateway in the store: several may share one."""

@@ -37,6 +37,7 @@ from ferrule.runtime.report import TelemetryReport
 from ferrule.runtime.sources import Sources, revisions
 from ferrule.runtime.udp import UdpPort, open_natt_port
 from ferrule.runtime.watch import watch
+from ferrule.store.interface import Store
 
 # Of `listen`, what is read anew at each reload.
 _RELOADED = frozenset({"public_address", "remote_key", "remote_key_file"})

@@ -202,6 +202,10 @@ class Balancer:
                 # What a pod says in a flow that is no more would come from the pod's own address.
                 "  chain through { type filter hook forward priority filter;\n"
                 '    iifname "pods" udp sport { 500, 4500 } ct direction original drop\n'
+                "  }\n"
+                # Without any endpoint nothing is let in, and so no flow begins that leads nowhere.
+                "  chain nowhere { type filter hook input priority filter;\n"
+                f"    ip daddr {SERVER_ADDRESS} udp dport {{ 500, 4500 }} drop\n"
                 "  }\n}\n"
             )
 

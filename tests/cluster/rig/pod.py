@@ -45,7 +45,7 @@ class Pod(Server):
     def configure(self, configuration: Mapping[str, Any]) -> None:
         """With what is each pod's own: its name and where others of the ring send to."""
         own = {"member": self.name, "ring": f"{self.address}:{RING_PORT}"}
-        if "store" not in configuration["gateway"]:
+        if configuration["gateway"].get("store", {}).get("type") != "Valkey":
             own = {}
         listen = {**own, **configuration.get("listen", {})}
         super().configure({**configuration, "listen": listen})
