@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -19,11 +20,11 @@ WORST_SECONDS = 10.0
 ENDS = ("killed", "told to stop")
 
 
-def alone() -> dict[str, Any]:
+def alone(folder: Path) -> dict[str, Any]:
     made = configuration()
     made["gateway"]["store"] = {
         "type": "Memory",
-        "snapshotFile": "sessions",
+        "snapshot": str(folder / "sessions"),
         "key": STORE_KEY,
         "namesKey": NAMES_KEY,
     }
@@ -32,7 +33,7 @@ def alone() -> dict[str, Any]:
 
 @pytest.fixture(scope="module")
 def _cluster(laboratory: ClusterLaboratory) -> Iterator[Cluster]:
-    with running(laboratory, alone(), count=1) as cluster:
+    with running(laboratory, alone(Path(laboratory.folder)), count=1) as cluster:
         yield cluster
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Sequence
 from ipaddress import IPv4Address, IPv4Network, ip_address
+from pathlib import Path
 from typing import TYPE_CHECKING, Final, TypeAlias
 
 from ferrule.accounts.pools import gateway_address
@@ -183,15 +184,17 @@ def _sharing(store: Store, listen: Listen) -> Iterator[Finding]:
                 "replicas need a store that they share: write gateway.store: {type: Valkey, ...}, "
                 "or ring: off",
             )
-        kept = store.snapshot_file is not None
+        kept = store.snapshot is not None
         unused = {"url", "password"} if kept else {"url", "password", "key", "names_key"}
         for name in sorted(store.model_fields_set & unused):
             yield _WARNING, (*at, field_alias(name)), "is not used by a store of type Memory"
-        if kept:
+        if store.snapshot is not None:
+            if not Path(store.snapshot).is_absolute():
+                yield _ERROR, (*at, "snapshot"), "is not an absolute path; write /PATH"
             yield from _sealing(store)
         return
-    if store.snapshot_file is not None:
-        yield _ERROR, (*at, "snapshotFile"), "is for a store of type Memory; leave it out"
+    if store.snapshot is not None:
+        yield _ERROR, (*at, "snapshot"), "is for a store of type Memory; leave it out"
     if store.url is None:
         yield _ERROR, (*at, "url"), "is missing; write for example url: valkey://HOST:6379"
     elif store.tls != StoreTls() and not parse_url(store.url).tls:

@@ -265,9 +265,9 @@ class Store(Section):
     `valkeys+sentinel://HOST,HOST/SERVICE`, in cluster mode `valkeys+cluster://HOST,HOST`, on this
     machine `unix:///PATH`. Without a password: that has a field of its own."""
 
-    snapshot_file: str | None = None
-    """For `Memory`: a file, relative to this one, that keeps what a restarted process needs to go
-    on with all sessions, sealed with `key`. Then nobody is told goodbye when the process ends."""
+    snapshot: str | None = None
+    """For `Memory`: the absolute path of a file that keeps what a restarted process needs to go on
+    with all sessions, sealed with `key`. Then nobody is told goodbye when the process ends."""
 
     gateway: str = Field(default="ferrule", min_length=1, max_length=253)
     """Names the gateway in the store: several may share one."""
@@ -283,7 +283,7 @@ class Store(Section):
 
     key: SecretText | None = None
     """Seals what lies in the store and what crosses the ring: 32 random octets or more, in any
-    form, the same for all replicas. Valkey needs it, and a `snapshotFile`."""
+    form, the same for all replicas. Valkey needs it, and a `snapshot`."""
 
     key_file: str | None = None
     """A file that holds that key."""

@@ -42,15 +42,15 @@ def is_alone(spec: StoreSpec) -> bool:
 
 def outlives(spec: StoreSpec) -> bool:
     """What the store holds is there when this process is not any more."""
-    return not is_alone(spec) or spec.snapshot_file is not None
+    return not is_alone(spec) or spec.snapshot is not None
 
 
 async def open_store(spec: StoreSpec, folder: Path) -> Store:
     """The store that the configuration in `folder` names: a file is read, a server is connected
     to when it is asked. Raises OSError."""
-    if spec.snapshot_file is not None:
+    if spec.snapshot is not None:
         sealer = Sealer(spec.gateway, keys_of(spec), os.urandom)
-        store = await MemoryStore.open(folder / spec.snapshot_file, sealer)
+        store = await MemoryStore.open(Path(spec.snapshot), sealer)
         if store.problem:
             structlog.get_logger("ferrule").error(
                 "the snapshot can't be used: sessions begin anew", problem=store.problem

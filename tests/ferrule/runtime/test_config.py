@@ -296,6 +296,24 @@ SHARING: list[tuple[str, str, int, str, str]] = [
             "is missing; write namesKeyFile: with a path",
         ),
         (
+            gateway(SHARED + "    snapshot: /tmp/sessions\n") + RING,
+            9,
+            "gateway.store.snapshot",
+            "is for a store of type Memory",
+        ),
+        (
+            gateway(IPSEC + "  store:\n    type: Memory\n    snapshot: sessions\n"),
+            6,
+            "gateway.store.snapshot",
+            "is not an absolute path",
+        ),
+        (
+            gateway(IPSEC + "  store:\n    type: Memory\n    snapshot: /tmp/sessions\n"),
+            4,
+            "gateway.store.key",
+            "is missing; write keyFile: with a path",
+        ),
+        (
             gateway(SHARED + "    previousKey: short\n") + RING,
             9,
             "gateway.store.previousKey",

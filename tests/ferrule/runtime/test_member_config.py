@@ -69,7 +69,7 @@ def test_an_environment_that_says_nothing(
 
 
 async def test_the_store(tmp_path: Path) -> None:
-    store = open_store(config_of(tmp_path).gateway.store, tmp_path)
+    store = await open_store(config_of(tmp_path).gateway.store, tmp_path)
     assert isinstance(store, ValkeyStore)
     await store.close()
 

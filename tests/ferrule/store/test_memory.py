@@ -20,6 +20,7 @@ from ferrule.store.interface import (
     StoreAway,
 )
 from ferrule.store.memory import MemoryStore
+from ferrule.store.snapshot import Image, read_snapshot
 from support.store import FIRST, epoch_of, found, records_of, request, said_all, who
 
 A = who("a-0")
@@ -65,10 +66,30 @@ async def test_put_returns_when_it_is_in_the_file(tmp_path: Path) -> None:
     await asyncio.gather(
         *(store.put([Put(1, Claim(A, 1), f"s{n}", b"reserved")]) for n in range(20))
     )
-    killed_now = await opened(path)
-    assert len(await killed_now.load(1)) == 20
+    killed_now = read_snapshot(path, sealer())
+    assert isinstance(killed_now, Image)
+    assert len(killed_now.checkpoints[1]) == 20
     await store.close()
-    await killed_now.close()
+
+
+async def test_a_file_has_one_process(tmp_path: Path) -> None:
+    path = tmp_path / "store"
+    store = await opened(path)
+    with pytest.raises(OSError, match="another process's"):
+        await opened(path)
+    await store.close()
+    await (await opened(path)).close()
+
+
+async def test_other_keys_seal_the_file_anew(tmp_path: Path) -> None:
+    path = tmp_path / "store"
+    await filled(path)
+    store = await opened(path)
+    store.use_keys([OTHER, KEY])
+    await store.close()
+    store = await opened(path, OTHER)
+    assert await store.load(1)
+    await store.close()
 
 
 async def test_the_file_is_sealed_and_ours(tmp_path: Path) -> None:
