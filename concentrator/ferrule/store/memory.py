@@ -160,12 +160,7 @@ class MemoryStore:
     ) -> MemoryStore:
         """With what the file holds, if it is there and ours. Raises OSError where another process
         has it, or no file can be written."""
-        lock = os.open(path.with_name(path.name + ".lock"), os.O_RDWR | os.O_CREAT, 0o600)
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            os.close(lock)
-            raise OSError(f"the snapshot {path} is another process's: {error.strerror}") from error
+        lock = _lock(path)
         store = cls(path=path, sealer=sealer, flush_seconds=flush_seconds, clock=clock)
         store._lock = lock
         found = await asyncio.to_thread(read_snapshot, path, sealer)
@@ -324,3 +319,18 @@ class MemoryStore:
         self.checkpoints.claims = dict(image.claims)
         self.checkpoints.shards = {shard: dict(held) for shard, held in image.checkpoints.items()}
         self.leases.load(image.leases, self._now_ms())
+
+
+def _lock(path: Path) -> int:
+    """The descriptor that holds it, until it is closed. Raises OSError, with a message for a
+    person."""
+    try:
+        lock = os.open(path.with_name(path.name + ".lock"), os.O_RDWR | os.O_CREAT, 0o600)
+    except OSError as error:
+        raise OSError(f"the snapshot {path}: {error.strerror}; its folder must be there") from error
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        os.close(lock)
+        raise OSError(f"the snapshot {path} is another process's") from error
+    return lock

@@ -79,6 +79,8 @@ async def test_a_file_has_one_process(tmp_path: Path) -> None:
         await opened(path)
     await store.close()
     await (await opened(path)).close()
+    with pytest.raises(OSError, match="its folder must be there"):
+        await opened(tmp_path / "nowhere" / "store")
 
 
 async def test_other_keys_seal_the_file_anew(tmp_path: Path) -> None:
