@@ -28,6 +28,7 @@ GATEWAYS = CHART / "ci" / "gateways-values.yaml"
 DEFINITIONS = ("vpngateways.ferrule.dev", "vpnusers.ferrule.dev")
 WITHOUT_DEFINITIONS = "--set=crds.enabled=false"
 CLUSTER_WIDE = "clusterroles,clusterrolebindings,crds"
+GONE_SECONDS = 180  # for definitions: the API server retries their deletion ever more slowly
 _numbers = itertools.count(1)
 
 
@@ -59,7 +60,7 @@ def place(cluster: Api) -> Iterator[str]:
 @pytest.fixture
 def bare(cluster: Api) -> None:
     """A cluster that never heard of VpnGateways."""
-    cluster.kubectl("delete", "crd", "--ignore-not-found", *DEFINITIONS, timeout=180)
+    cluster.kubectl("delete", "crd", "--ignore-not-found", *DEFINITIONS, timeout=GONE_SECONDS)
     eventually(lambda: not known(cluster), seconds=30)
 
 
@@ -181,7 +182,7 @@ def test_definitions_go_with_the_release_if_wanted(cluster: Api, place: str, bar
     install(cluster, place, "--set=crds.keep=false")
     until_known(cluster)
     uninstall(cluster, place)
-    eventually(lambda: not names(cluster, CLUSTER_WIDE), seconds=60)
+    eventually(lambda: not names(cluster, CLUSTER_WIDE), seconds=GONE_SECONDS)
 
 
 def test_gateways_before_their_definitions_are_refused_with_advice(
