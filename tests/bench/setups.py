@@ -93,8 +93,18 @@ def allow_files(sockets: int) -> None:
         raise SystemExit(f"{wanted} open files are needed, {most} allowed: fewer clients") from None
 
 
-def enter_namespace() -> None:
-    """A network namespace with nothing but loopback. Raises OSError where that is not allowed."""
+def enter_namespace(sockets: int) -> None:
+    """A network namespace with nothing but loopback, and so many sockets. Raises SystemExit where
+    that is not allowed."""
+    allow_files(sockets)
+    try:
+        _unshare()
+    except OSError as error:
+        raise SystemExit(f"cannot run here: {error}") from error
+    subprocess.run(["ip", "link", "set", "lo", "up"], check=True)
+
+
+def _unshare() -> None:
     user, group = os.geteuid(), os.getegid()
     flags = _CLONE_NEWNET if user == 0 else _CLONE_NEWNET | _CLONE_NEWUSER
     if ctypes.CDLL(None, use_errno=True).unshare(flags):
@@ -104,7 +114,6 @@ def enter_namespace() -> None:
         Path("/proc/self/setgroups").write_text("deny")
         Path("/proc/self/uid_map").write_text(f"0 {user} 1")
         Path("/proc/self/gid_map").write_text(f"0 {group} 1")
-    subprocess.run(["ip", "link", "set", "lo", "up"], check=True)
 
 
 @contextmanager
@@ -342,11 +351,7 @@ def main() -> None:
         "--profile-clients", type=int, default=200, help="of a second run, profiled; 0 for none"
     )
     options = parser.parse_args()
-    allow_files(2 * (options.clients + options.more))
-    try:
-        enter_namespace()
-    except OSError as error:
-        raise SystemExit(f"cannot run here: {error}") from error
+    enter_namespace(2 * (options.clients + options.more))
     with server() as process:
         result = asyncio.run(run(options, process))
     report = as_json(result)

@@ -1,10 +1,11 @@
-"""What the shared store costs one member with many sessions, and what it costs the store.
+"""What a store costs one member with many sessions, and what it costs the store.
 
 Run it with `python tests/bench/store.py [--json] [--clients N] ...`. The same server, load and
-phases with `Memory`, then as a member with a real Valkey: the difference is the store's share.
-Each phase is a CPU share of one core, from /proc: `idle` (leases are renewed, keepalives) and with
-so many pings a second of all clients together, of which each makes its client's check-point stale.
-All is on loopback in a network namespace; nothing here decides whether a test passes.
+phases with `Memory`, with a snapshot in a file (in TMPDIR), and as a member with a real Valkey.
+What is more than with `Memory` is the store's share. Each phase is a CPU share of one core, by
+/proc: without traffic (leases are renewed, keepalives), and with so many pings a second of all
+clients together, each of which makes its client's check-point stale. All is on loopback in a
+network namespace; nothing here decides whether a test passes.
 """
 
 from __future__ import annotations
@@ -28,7 +29,6 @@ from bench.setups import (
     GATEWAY_ADDRESS,
     HOST,
     PASSWORD,
-    allow_files,
     enter_namespace,
     server,
     settings_of,
@@ -41,6 +41,7 @@ from support.valkey import ValkeyServer
 HTTP_PORT, RING_PORT = 9190, 4510
 PHASE1, PHASE2 = "aes256-sha1-modp2048", "aes256-sha1"
 USER = "bench-{number}"
+KINDS = ("Memory", "snapshot", "Valkey")
 FIRST = 5  # clients that are not counted
 SETTLE_SECONDS = 6.0  # a round of the sweep, so that a phase begins with everybody written down
 
@@ -62,6 +63,7 @@ class Result:
 
     store: str
     up: int
+    median_ms: float  # from a client's first message to its address
     failures: dict[str, int]
     set_up_ms: float
     store_set_up_ms: float
@@ -70,23 +72,39 @@ class Result:
     phases: list[Phase] = field(default_factory=list)
 
 
+KEYS = {
+    "key": "a-key-that-is-only-for-the-bench-012345",
+    "namesKey": "another-one-that-is-for-the-bench-only",
+}
+
+
 @contextmanager
-def member(valkey: ValkeyServer | None, users: int) -> Iterator[ServerProcess]:
-    """The server, as a member if there is a store."""
+def stored(kind: str, folder: Path) -> Iterator[tuple[dict[str, Any], ServerProcess | None]]:
+    """The configuration's `store`, and the process behind it, if there is one."""
+    if kind == "Valkey":
+        valkey = ValkeyServer(folder).start()
+        try:
+            yield {"type": "Valkey", "url": valkey.url, **KEYS}, ServerProcess(valkey.pid)
+        finally:
+            valkey.stop()
+    elif kind == "snapshot":
+        yield {"type": "Memory", "snapshot": str(folder / "sessions"), **KEYS}, None
+    else:
+        yield {"type": "Memory"}, None
+
+
+@contextmanager
+def member(store: dict[str, Any], users: int) -> Iterator[ServerProcess]:
+    """The server, with that store."""
     config = json.loads(json.dumps(CONFIG))
     config["listen"]["http"] = f"{HOST}:{HTTP_PORT}"
     config["gateway"]["limits"]["sessionsMax"] = 0
+    config["gateway"]["store"] = store
     config["users"] = [
         {"username": USER.format(number=number), "password": PASSWORD} for number in range(users)
     ]
-    if valkey is not None:
+    if store["type"] == "Valkey":
         config["listen"] |= {"ring": f"{HOST}:{RING_PORT}", "member": "bench-0"}
-        config["gateway"]["store"] = {
-            "type": "Valkey",
-            "url": valkey.url,
-            "key": "a-key-that-is-only-for-the-bench-012345",
-            "namesKey": "another-one-that-is-for-the-bench-only",
-        }
     with server(settings=config) as process:
         yield process
 
@@ -101,7 +119,7 @@ def check_points() -> float:
 
 
 async def measure(
-    options: argparse.Namespace, process: ServerProcess, store: ServerProcess | None
+    options: argparse.Namespace, kind: str, process: ServerProcess, store: ServerProcess | None
 ) -> Result:
     def cpu() -> tuple[float, float]:
         return process.cpu_seconds(), store.cpu_seconds() if store is not None else 0.0
@@ -121,8 +139,9 @@ async def measure(
     )
     each = since(before, max(1, growth.up))
     result = Result(
-        store="Memory" if store is None else "Valkey",
+        store=kind,
         up=growth.up,
+        median_ms=growth.total.values[50] * 1000,
         failures=growth.failures,
         set_up_ms=each[0] * 1000,
         store_set_up_ms=each[1] * 1000,
@@ -153,7 +172,8 @@ def print_table(results: list[Result]) -> None:
     for one in results:
         print(
             f"{one.store}: {one.up} sessions, {sum(one.failures.values())} failed;"
-            f" a set-up {one.set_up_ms:.2f} ms of CPU, of the store {one.store_set_up_ms:.2f} ms;"
+            f" a set-up {one.set_up_ms:.2f} ms of CPU, of the store {one.store_set_up_ms:.2f} ms,"
+            f" done in {one.median_ms:.0f} ms;"
             f" {one.octets_a_session / 1000:.1f} kB each; the store {one.store_octets / 1e6:.0f} MB"
         )
         if one.failures:
@@ -163,14 +183,12 @@ def print_table(results: list[Result]) -> None:
                 f"  {at.pings:6.0f} pings/s ({at.lost} lost): {at.share:6.1%} of a core,"
                 f" store {at.store_share:5.1%}, {at.written:.0f} check-points/s"
             )
-    alone, shared = results
-    print(f"set-ups a second of a core with Valkey: {alone.set_up_ms / shared.set_up_ms:.2f}"
-          " times those with Memory")  # fmt: skip
-    for with_memory, with_valkey in zip(alone.phases, shared.phases, strict=True):
-        print(
-            f"  {with_valkey.pings:6.0f} pings/s: the store's share of the member is"
-            f" {with_valkey.share - with_memory.share:6.1%} of a core"
-        )
+    first = results[0]
+    for one in results[1:]:
+        ratio = first.set_up_ms / one.set_up_ms
+        print(f"set-ups a second of a core, {one.store} to {first.store}: {ratio:.2f}")
+        for before, after in zip(first.phases, one.phases, strict=True):
+            print(f"  {after.pings:6.0f} pings/s: {after.share - before.share:+6.1%} of a core")
 
 
 def main() -> None:
@@ -183,23 +201,17 @@ def main() -> None:
     parser.add_argument(
         "--pings", type=float, nargs="*", default=[200.0], help="a second, of all together"
     )
+    parser.add_argument("--stores", nargs="*", choices=KINDS, default=KINDS)
     options = parser.parse_args()
-    allow_files(2 * (options.clients + FIRST))
-    try:
-        enter_namespace()
-    except OSError as error:
-        raise SystemExit(f"cannot run here: {error}") from error
+    enter_namespace(2 * (options.clients + FIRST))
     results = []
-    with member(None, options.clients + FIRST) as process:
-        results.append(asyncio.run(measure(options, process, None)))
-    with tempfile.TemporaryDirectory(prefix="ferrule-bench-") as folder:
-        valkey = ValkeyServer(Path(folder)).start()
-        try:
-            with member(valkey, options.clients + FIRST) as process:
-                store = ServerProcess(valkey.pid)
-                results.append(asyncio.run(measure(options, process, store)))
-        finally:
-            valkey.stop()
+    for kind in options.stores:
+        with (
+            tempfile.TemporaryDirectory(prefix="ferrule-bench-") as folder,
+            stored(kind, Path(folder)) as (place, store),
+            member(place, options.clients + FIRST) as process,
+        ):
+            results.append(asyncio.run(measure(options, kind, process, store)))
     if options.json:
         print(json.dumps([asdict(result) for result in results]))
     else:

@@ -19,28 +19,8 @@ from cluster.rig.laboratory import ClusterLaboratory
 from cluster.rig.witness import EspWitness
 from interop.rig.namespaces import remove_leftovers
 from interop.rig.peers import Client, StrongSwan
-from interop.rig.scenario import PSK, Timings
+from interop.rig.scenario import PSK
 from interop.rig.uml import Guest
-
-_measured = pytest.StashKey[list[tuple[str, str]]]()
-
-
-def pytest_configure(config: pytest.Config) -> None:
-    config.stash[_measured] = []
-
-
-def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    rows = terminalreporter.config.stash[_measured]
-    if rows:
-        terminalreporter.section("cluster: measured")
-        for name, text in rows:
-            terminalreporter.write_line(f"{name}: {text}")
-
-
-@pytest.fixture
-def measured(request: pytest.FixtureRequest) -> Timings:
-    """Where a test writes down what it measured."""
-    return Timings(request.node.name, request.config.stash[_measured])
 
 
 @pytest.fixture(scope="session")

@@ -10,7 +10,8 @@ from cluster.rig.crowd import crowd
 from cluster.rig.flows import Pinging
 from cluster.rig.laboratory import ClusterLaboratory
 from interop.rig.peers import Client
-from interop.rig.scenario import PSK, Timings, profile_of
+from interop.rig.scenario import PSK, profile_of
+from support.measured import Measured
 
 CLIENTS = full_or(100, 350)
 WORST_RATIO = 3.0  # of CPU a set-up: signs of something foolish, not a promise
@@ -36,7 +37,7 @@ def _set_ups(laboratory: ClusterLaboratory, settings: dict[str, Any]) -> tuple[f
 
 
 def test_set_ups_with_the_store_and_without(
-    laboratory: ClusterLaboratory, measured: Timings
+    laboratory: ClusterLaboratory, measured: Measured
 ) -> None:
     """One pod, the same clients: the store's share is what differs."""
     memory = configuration()
@@ -54,7 +55,7 @@ def test_set_ups_with_the_store_and_without(
     assert shared < alone * WORST_RATIO
 
 
-def test_a_relay_hop(cluster: Cluster, alice: Client, measured: Timings) -> None:
+def test_a_relay_hop(cluster: Cluster, alice: Client, measured: Measured) -> None:
     """The same ping and CPU with packets that enter at the owner, and at another pod."""
     alice.connect(profile_of("alice"))
     found = {}

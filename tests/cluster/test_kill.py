@@ -10,7 +10,8 @@ from cluster.rig.crowd import Crowd
 from cluster.rig.flows import Clock, Download, Pinging, started_anew
 from cluster.rig.witness import EspWitness
 from interop.rig.peers import Client, StrongSwan
-from interop.rig.scenario import Timings, profile_of
+from interop.rig.scenario import profile_of
+from support.measured import Measured
 
 KILLS = int(os.environ.get("FERRULE_KILLS", full_or(4, 200)))
 CLIENTS = 30
@@ -37,7 +38,7 @@ def test_kill_of_the_owner(
     alice: Client,
     people: Crowd,
     witness: EspWitness,
-    measured: Timings,
+    measured: Measured,
 ) -> None:
     """Ping and download go on, with the same address and without a new authentication."""
     people.grow(CLIENTS)
@@ -93,7 +94,7 @@ def test_kill_of_the_owner(
 
 
 def test_killed_and_started_again_at_once(
-    cluster: Cluster, alice: Client, people: Crowd, witness: EspWitness, measured: Timings
+    cluster: Cluster, alice: Client, people: Crowd, witness: EspWitness, measured: Measured
 ) -> None:
     """As kubelet does it with a container that crashed: a new life of the same name."""
     people.grow(CLIENTS)
@@ -128,7 +129,7 @@ def test_killed_and_started_again_at_once(
 
 
 def test_what_was_taken_over_lasts(
-    cluster: Cluster, alice: Client, bob: Client, witness: EspWitness, measured: Timings
+    cluster: Cluster, alice: Client, bob: Client, witness: EspWitness, measured: Measured
 ) -> None:
     """Both phases are renewed after a take-over, dead peer detection goes on, and at last the
     clients leave in good order. alice's machine has CBC, bob's GCM."""

@@ -15,13 +15,14 @@ from cluster.rig.witness import EspWitness
 from ferrule.accounts.lockout import FREE_FAILURES
 from interop.rig.peers import Client
 from interop.rig.processes import CommandFailed
-from interop.rig.scenario import PASSWORDS, PSK, Timings, profile_of
+from interop.rig.scenario import PASSWORDS, PSK, profile_of
 from interop.rig.topology import SERVER_ADDRESS
+from support.measured import Measured
 
 DIALLERS = 9
 
 
-def test_one_session_too_many_is_refused(cluster: Cluster, measured: Timings) -> None:
+def test_one_session_too_many_is_refused(cluster: Cluster, measured: Measured) -> None:
     """Nine clients of a user with two places, at all pods at once."""
     with crowd(cluster.laboratory, PSK, "two", 1) as people:
         growth = people.grow(DIALLERS, at_once=DIALLERS)
@@ -34,7 +35,7 @@ def test_one_session_too_many_is_refused(cluster: Cluster, measured: Timings) ->
         people.leave()
 
 
-def test_the_last_one_stays(cluster: Cluster, measured: Timings) -> None:
+def test_the_last_one_stays(cluster: Cluster, measured: Measured) -> None:
     """Each new session ends the one before, at whichever pod that is."""
     with crowd(cluster.laboratory, PSK, "last", 1) as people:
         growth = people.grow(DIALLERS, at_once=1)
@@ -46,7 +47,7 @@ def test_the_last_one_stays(cluster: Cluster, measured: Timings) -> None:
         people.leave()
 
 
-def test_a_static_address_is_one_sessions(cluster: Cluster, measured: Timings) -> None:
+def test_a_static_address_is_one_sessions(cluster: Cluster, measured: Measured) -> None:
     with crowd(cluster.laboratory, PSK, "fixed", 1) as people:
         growth = people.grow(DIALLERS, at_once=3)
         measured.add(f"{growth['up']} up, {growth['failures']}")
@@ -96,7 +97,7 @@ def test_a_session_is_ended_from_any_pod(cluster: Cluster, alice: Client) -> Non
 
 
 def test_clients_reach_each_other_across_pods(
-    cluster: Cluster, alice: Client, bob: Client, witness: EspWitness, measured: Timings
+    cluster: Cluster, alice: Client, bob: Client, witness: EspWitness, measured: Measured
 ) -> None:
     """From one pod's client to another's and back; the pods' owners differ."""
     one = alice.connect(profile_of("alice"))

@@ -12,7 +12,8 @@ from cluster.rig.flows import Clock, Pinging, started_anew
 from cluster.rig.pod import Pod
 from cluster.rig.witness import EspWitness
 from interop.rig.peers import Client
-from interop.rig.scenario import Timings, profile_of
+from interop.rig.scenario import profile_of
+from support.measured import Measured
 
 CLIENTS = 30
 SETTLE_SECONDS = 15
@@ -45,7 +46,7 @@ def test_stopped_and_continued(
     alice: Client,
     people: Crowd,
     witness: EspWitness,
-    measured: Timings,
+    measured: Measured,
 ) -> None:
     """SIGSTOP of the owner: short, its sessions wait; long, others have them, and it obeys."""
     assert people.grow(CLIENTS)["up"] == CLIENTS
@@ -81,7 +82,7 @@ def test_stopped_and_continued(
 
 
 def _went_on(
-    cluster: Cluster, people: Crowd, alice: Client, pinging: Pinging, measured: Timings, count: int
+    cluster: Cluster, people: Crowd, alice: Client, pinging: Pinging, measured: Measured, count: int
 ) -> None:
     """Nobody had to start anew, and there are so many sessions."""
     time.sleep(6)
@@ -108,7 +109,7 @@ def test_ring_partition(
     alice: Client,
     people: Crowd,
     witness: EspWitness,
-    measured: Timings,
+    measured: Measured,
 ) -> None:
     """The owner hears no other pod for ten seconds, but the store: it serves on."""
     owner, pinging = _begin(cluster, people, alice)
@@ -127,7 +128,7 @@ def test_cut_off_from_ring_and_store(
     alice: Client,
     people: Crowd,
     witness: EspWitness,
-    measured: Timings,
+    measured: Measured,
 ) -> None:
     """The owner is alone: it fences itself, others take over, and it comes back without harm."""
     owner, pinging = _begin(cluster, people, alice)

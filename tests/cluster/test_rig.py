@@ -13,11 +13,12 @@ from cluster.rig.laboratory import ClusterLaboratory, pod_address
 from cluster.rig.witness import BACK_MAX, NATT_PORT, EspWitness
 from ferrule.core.ids import Address
 from interop.hostile.wire import Datagram
-from interop.rig.scenario import PSK, Timings
+from interop.rig.scenario import PSK
+from support.measured import Measured
 
 
 def test_pods_that_know_nothing_of_each_other(
-    laboratory: ClusterLaboratory, measured: Timings
+    laboratory: ClusterLaboratory, measured: Measured
 ) -> None:
     """Two with a `Memory` store: nobody gets in, unless 500 and 4500 are at one pod. A pod that is
     killed loses its flows, as fast as Kubernetes notices."""

@@ -17,7 +17,8 @@ from cluster.rig.witness import EspWitness, RingIntruder, RingWitness
 from ferrule.core.ids import Address
 from interop.hostile.wire import Datagram
 from interop.rig.peers import Client
-from interop.rig.scenario import Timings, profile_of
+from interop.rig.scenario import profile_of
+from support.measured import Measured
 
 CLIENTS = 30
 LATE_SECONDS = 3.0
@@ -72,7 +73,7 @@ def test_said_twice_and_late(
     alice: Client,
     people: Crowd,
     witness: EspWitness,
-    measured: Timings,
+    measured: Measured,
 ) -> None:
     """All that is said on the ring is said three times."""
     with intrusion(cluster.laboratory) as intruder, ExitStack() as stack:
@@ -128,7 +129,7 @@ def test_forged(
     alice: Client,
     people: Crowd,
     witness: EspWitness,
-    measured: Timings,
+    measured: Measured,
 ) -> None:
     """Thousands of datagrams that no member said, made of those that members did say."""
     assert people.grow(CLIENTS)["up"] == CLIENTS

@@ -13,7 +13,8 @@ from cluster.rig.crowd import Crowd
 from cluster.rig.flows import Clock, Pinging, started_anew
 from cluster.rig.witness import EspWitness
 from interop.rig.peers import Client
-from interop.rig.scenario import Timings, profile_of
+from interop.rig.scenario import profile_of
+from support.measured import Measured
 
 CLIENTS = full_or(60, 300)
 RATE = full_or(5, 3)  # pings a second and client
@@ -23,7 +24,7 @@ SILENCE_SECONDS = 1.0
 LOST_SHARE = 0.001
 
 
-def _restart_all(cluster: Cluster, people: Crowd, measured: Timings) -> None:
+def _restart_all(cluster: Cluster, people: Crowd, measured: Measured) -> None:
     """As a StatefulSet does it."""
     for pod in reversed(cluster.pods):
         cluster.balancer.terminating(pod)
@@ -61,7 +62,7 @@ def test_rolling_restart(
     bob: Client,
     people: Crowd,
     witness: EspWitness,
-    measured: Timings,
+    measured: Measured,
 ) -> None:
     """Nobody loses the session, or hears nothing for more than a second."""
     growth = people.grow(CLIENTS)

@@ -12,7 +12,8 @@ from cluster.rig.laboratory import PODS, back_address
 from cluster.rig.witness import RingWitness
 from ferrule.crypto.mschap import nt_password_hash
 from interop.rig.peers import Client
-from interop.rig.scenario import PASSWORDS, PSK, Timings, profile_of
+from interop.rig.scenario import PASSWORDS, PSK, profile_of
+from support.measured import Measured
 
 TO_ADDRESS = 4  # a kind of the ring
 PATTERN = "5ec7e75a9d"  # what pings carry
@@ -67,7 +68,7 @@ def _answer_by_way_of_another(cluster: Cluster, address: str) -> None:
 
 
 def test_a_dump_tells_nothing(
-    cluster: Cluster, alice: Client, people: Crowd, measured: Timings
+    cluster: Cluster, alice: Client, people: Crowd, measured: Measured
 ) -> None:
     """Set-ups, relays, a planned hand-over and a take-over go by; then both are searched."""
     rings = [RingWitness(cluster.laboratory, number) for number in range(PODS)]

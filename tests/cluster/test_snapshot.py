@@ -14,7 +14,8 @@ from cluster.rig.flows import Clock, Pinging, started_anew
 from cluster.rig.laboratory import ClusterLaboratory
 from cluster.rig.witness import EspWitness
 from interop.rig.peers import Client
-from interop.rig.scenario import Timings, profile_of
+from interop.rig.scenario import profile_of
+from support.measured import Measured
 
 WORST_SECONDS = 10.0
 ENDS = ("killed", "told to stop")
@@ -40,7 +41,7 @@ def _cluster(laboratory: ClusterLaboratory) -> Iterator[Cluster]:
 @pytest.mark.parametrize("end", ENDS)
 @pytest.mark.parametrize("esp", ["aes256-sha256", "aes256gcm128"])
 def test_sessions_outlive_the_process(
-    cluster: Cluster, alice: Client, witness: EspWitness, measured: Timings, end: str, esp: str
+    cluster: Cluster, alice: Client, witness: EspWitness, measured: Measured, end: str, esp: str
 ) -> None:
     alice.connect(profile_of("alice", esp=esp))
     (pod,), clock = cluster.pods, Clock(alice.guest)

@@ -13,7 +13,8 @@ from cluster.rig.flows import Download, Pinging, started_anew
 from cluster.rig.laboratory import PODS
 from cluster.rig.witness import EspWitness, RingWitness
 from interop.rig.peers import Client
-from interop.rig.scenario import Timings, profile_of
+from interop.rig.scenario import profile_of
+from support.measured import Measured
 
 TRAFFIC_SECONDS = 5
 
@@ -47,14 +48,14 @@ def test_500_and_4500_on_different_pods(
     alice: Client,
     witness: EspWitness,
     ring: list[RingWitness],
-    measured: Timings,
+    measured: Measured,
 ) -> None:
     """It connects; when it is up, no packet of it is relayed any more."""
     cluster.laboratory.nat.reset()
     alice.move(cluster.laboratory, bridge)
     try:
         session = alice.connect(profile_of("alice"))
-        measured.session(session)
+        measured.add(session)
         outer = alice.address if bridge == "wan" else "192.0.2.2"
         first, second = (cluster.balancer.ingress(outer, port) for port in (500, 4500))
         assert first is not None
@@ -88,7 +89,7 @@ def test_a_crowd_binds_late_too(
     people: Crowd,
     witness: EspWitness,
     ring: list[RingWitness],
-    measured: Timings,
+    measured: Measured,
 ) -> None:
     """Sixty clients, all of them split; afterwards the ring is quiet."""
     growth = people.grow(60)
@@ -118,7 +119,7 @@ def test_flows_that_change_their_pod(
     people: Crowd,
     witness: EspWitness,
     ring: list[RingWitness],
-    measured: Timings,
+    measured: Measured,
 ) -> None:
     """The balancer sends everybody somewhere else: relays carry it, and nothing is lost."""
     people.grow(30)

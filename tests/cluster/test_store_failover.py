@@ -12,7 +12,8 @@ from cluster.rig.crowd import crowd
 from cluster.rig.laboratory import ClusterLaboratory
 from cluster.rig.store import SENTINEL_URL
 from cluster.rig.witness import EspWitness
-from interop.rig.scenario import PSK, Timings
+from interop.rig.scenario import PSK
+from support.measured import Measured
 
 CLIENTS = 30
 TAKE_OVER_SECONDS = 10.0
@@ -28,7 +29,7 @@ def with_sentinel(laboratory: ClusterLaboratory) -> Iterator[Cluster]:
         assert cluster.bugs() == []
 
 
-def test_failing_over(with_sentinel: Cluster, measured: Timings) -> None:
+def test_failing_over(with_sentinel: Cluster, measured: Measured) -> None:
     """The primary dies, the replica takes its place; then a pod dies, and all is taken over."""
     cluster = with_sentinel
     witness = EspWitness(cluster.laboratory)

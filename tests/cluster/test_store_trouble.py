@@ -9,7 +9,8 @@ from cluster.rig.crowd import Crowd
 from cluster.rig.flows import Clock, Pinging, started_anew
 from cluster.rig.witness import EspWitness
 from interop.rig.peers import Client
-from interop.rig.scenario import Timings, profile_of
+from interop.rig.scenario import profile_of
+from support.measured import Measured
 
 CLIENTS = 30
 AWAY_SECONDS = full_or(15, 60)
@@ -22,7 +23,7 @@ def test_stopped_and_back_empty(
     alice: Client,
     people: Crowd,
     witness: EspWitness,
-    measured: Timings,
+    measured: Measured,
 ) -> None:
     """Everybody stays on; who comes meanwhile is let in or told why not; then all is as before,
     to the take-over of who was on when the store forgot everything."""
@@ -75,7 +76,7 @@ def test_slow_by_half_a_second(
     alice: Client,
     people: Crowd,
     witness: EspWitness,
-    measured: Timings,
+    measured: Measured,
 ) -> None:
     """Data does not wait for it; set-ups may."""
     assert people.grow(10)["up"] == 10
@@ -106,7 +107,7 @@ def test_hung(
     alice: Client,
     people: Crowd,
     witness: EspWitness,
-    measured: Timings,
+    measured: Measured,
 ) -> None:
     """It accepts connections and says nothing for a while: data goes on."""
     assert people.grow(CLIENTS)["up"] == CLIENTS

@@ -15,37 +15,18 @@ import pytest
 
 from interop.rig.namespaces import remove_leftovers
 from interop.rig.peers import Client, Libreswan, StrongSwan
-from interop.rig.scenario import CONFIGURATION, Timings
+from interop.rig.scenario import CONFIGURATION
 from interop.rig.server import Server
 from interop.rig.soak import Soak
 from interop.rig.topology import Laboratory
 from interop.rig.uml import Guest
 
 _LAYER = "libreswan-4.10"
-_timings = pytest.StashKey[list[tuple[str, str]]]()
 
 
 def cache_folder() -> Path:
     """Where tools/interop/install.sh keeps what it unpacks."""
     return Path(os.environ.get("FERRULE_CACHE", Path(__file__).parents[2] / ".cache"))
-
-
-def pytest_configure(config: pytest.Config) -> None:
-    config.stash[_timings] = []
-
-
-def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    rows = terminalreporter.config.stash[_timings]
-    if rows:
-        terminalreporter.section("interop: seconds since the client's first packet")
-        for name, text in rows:
-            terminalreporter.write_line(f"{name}: {text}")
-
-
-@pytest.fixture
-def timings(request: pytest.FixtureRequest) -> Timings:
-    """Where a test writes down how long things took."""
-    return Timings(request.node.name, request.config.stash[_timings])
 
 
 @pytest.fixture(scope="session")

@@ -10,9 +10,10 @@ from ipaddress import ip_address, ip_network
 import pytest
 
 from interop.rig.peers import Client
-from interop.rig.scenario import POOL, Timings, profile_of
+from interop.rig.scenario import POOL, profile_of
 from interop.rig.server import Server
 from interop.rig.topology import NAT_ADDRESS, WEB_ADDRESS, Laboratory
+from support.measured import Measured
 
 FIRST_PING_SECONDS = 0.7
 IPERF_SECONDS = 3
@@ -34,12 +35,12 @@ def iperf(client: Client, *options: str) -> float:
 
 @pytest.mark.parametrize("bridge", ["wan", "lan"])
 def test_a_client_connects(
-    bridge: str, laboratory: Laboratory, server: Server, alice: Client, timings: Timings
+    bridge: str, laboratory: Laboratory, server: Server, alice: Client, measured: Measured
 ) -> None:
     laboratory.nat.reset()
     alice.move(laboratory, bridge)
     session = alice.connect(profile_of("alice"))
-    timings.session(session)
+    measured.add(session)
     assert ip_address(session.address) in ip_network(POOL)
     assert session.dns == WEB_ADDRESS
     ping = alice.ping(count=10)
@@ -53,26 +54,26 @@ def test_a_client_connects(
 
 
 def test_first_ping_in_a_moment(
-    laboratory: Laboratory, server: Server, behind_nat: Client, timings: Timings
+    laboratory: Laboratory, server: Server, behind_nat: Client, measured: Measured
 ) -> None:
     """Nothing in a set-up waits for a timer when nothing is lost."""
     seconds = []
     for _ in range(5):
         session = behind_nat.connect(profile_of("alice"))
-        timings.session(session)
+        measured.add(session)
         seconds.append(session.stages[-1][1])
-    timings.add(f"first ping after {statistics.median(seconds):.3f} s (median of five)")
+    measured.add(f"first ping after {statistics.median(seconds):.3f} s (median of five)")
     assert statistics.median(seconds) < FIRST_PING_SECONDS
     assert max(seconds) < 2 * FIRST_PING_SECONDS  # nobody waited for a retransmission
 
 
-def test_traffic_both_ways(server: Server, behind_nat: Client, timings: Timings) -> None:
+def test_traffic_both_ways(server: Server, behind_nat: Client, measured: Measured) -> None:
     behind_nat.connect(profile_of("alice"))
     for direction, options in (("up", ()), ("down", ("--reverse",))):
         before = server.cpu_seconds()
         megabits = iperf(behind_nat, *options)
         spent = server.cpu_seconds() - before
-        timings.add(
+        measured.add(
             f"{direction}: {megabits:.0f} Mbit/s,"
             f" {spent / (megabits * IPERF_SECONDS / 1000):.1f} s of CPU for a Gbit"
         )
@@ -100,7 +101,7 @@ def test_packets_of_every_size(server: Server, behind_nat: Client) -> None:
 
 
 def test_two_clients_behind_one_nat(
-    laboratory: Laboratory, server: Server, behind_nat: Client, bob: Client, timings: Timings
+    laboratory: Laboratory, server: Server, behind_nat: Client, bob: Client, measured: Measured
 ) -> None:
     """Both ping at the same time; one hangs up, the other does not notice."""
     alice = behind_nat
@@ -110,7 +111,7 @@ def test_two_clients_behind_one_nat(
         "bob": bob.connect(profile_of("bob")),
     }
     for who, session in sessions.items():
-        timings.session(session, who)
+        measured.add(session, who)
     seen = {row["user"]: row for row in server.await_sessions(2)}
     assert {row["peer"].rpartition(":")[0] for row in seen.values()} == {NAT_ADDRESS}
     assert seen["alice"]["peer"] != seen["bob"]["peer"]
@@ -127,6 +128,6 @@ def test_two_clients_behind_one_nat(
     outcome = bob.guest.finish(going_on)
     assert lost(outcome.output) == 0, outcome.output
     again = alice.connect(profile_of("alice"))
-    timings.session(again, "alice again")
+    measured.add(again, "alice again")
     assert lost(bob.ping(count=5).output) == 0
     assert lost(alice.ping(count=5).output) == 0

@@ -23,10 +23,11 @@ from interop.hostile.judge import MEGABYTE, Judge
 from interop.hostile.wire import Wire, hardware_address, rig_namespace
 from interop.hostile.witnesses import NUMBER, Sink, vitals
 from interop.rig.peers import Client
-from interop.rig.scenario import CONFIGURATION, Timings, profile_of
+from interop.rig.scenario import CONFIGURATION, profile_of
 from interop.rig.server import Server
 from interop.rig.topology import NAT_ADDRESS, SERVER_ADDRESS, WEB_ADDRESS, Laboratory
 from interop.rig.uml import Guest
+from support.measured import Measured
 
 HALF_OPEN = 200
 GARBAGE = 5000
@@ -163,11 +164,11 @@ def neighbour(_bob: Client) -> Iterator[Client]:
 
 
 @pytest.fixture(autouse=True)
-def _tell(besieged: Besieged, timings: Timings) -> Iterator[None]:
+def _tell(besieged: Besieged, measured: Measured) -> Iterator[None]:
     """What was measured goes into the report."""
     yield
     while besieged.told:
-        timings.add(besieged.told.pop(0))
+        measured.add(besieged.told.pop(0))
 
 
 def test_replayed_packets(besieged: Besieged) -> None:
@@ -189,13 +190,13 @@ def test_forged_informational_messages(besieged: Besieged) -> None:
 
 
 def test_half_open_exchanges_from_its_nat(
-    besieged: Besieged, laboratory: Laboratory, neighbour: Client, timings: Timings
+    besieged: Besieged, laboratory: Laboratory, neighbour: Client, measured: Measured
 ) -> None:
     """Then its neighbour behind the same NAT connects."""
     blow = besieged.attacker.half_open(HALF_OPEN, NAT_ADDRESS, proven=20)
     assert besieged.server.metric("ferrule_half_open") >= HALF_OPEN - 20
     neighbour.move(laboratory, "lan")
-    timings.session(neighbour.connect(profile_of("bob")), "bob")
+    measured.add(neighbour.connect(profile_of("bob")), "bob")
     besieged.weather("half open", blow, answers=1.0, losses=2, drops=0.0)
 
 
@@ -206,7 +207,7 @@ def test_mutated_datagrams(besieged: Besieged) -> None:
 
 
 def test_flood_of_first_messages(
-    besieged: Besieged, laboratory: Laboratory, neighbour: Client, timings: Timings
+    besieged: Besieged, laboratory: Laboratory, neighbour: Client, measured: Measured
 ) -> None:
     """In the midst of it somebody connects, who has to say his first message twice."""
     arrived = vitals(besieged.server.pid).datagrams + FLOOD_A_SECOND
@@ -215,16 +216,16 @@ def test_flood_of_first_messages(
     finish = besieged.attacker.begin_flood(FLOOD_A_SECOND, FLOOD_SECONDS, log)
     try:
         assert await_true(lambda: vitals(besieged.server.pid).datagrams > arrived, 10.0)
-        timings.session(neighbour.connect(profile_of("bob"), seconds=20), "bob")
+        measured.add(neighbour.connect(profile_of("bob"), seconds=20), "bob")
     finally:
         blow = finish()
-    timings.add(f"{blow.datagrams / blow.seconds:.0f} first messages a second were really sent")
+    measured.add(f"{blow.datagrams / blow.seconds:.0f} first messages a second were really sent")
     assert blow.datagrams == FLOOD_A_SECOND * FLOOD_SECONDS
     assert blow.seconds < FLOOD_SECONDS * 1.2
     besieged.weather("flood", blow, answers=0.5, losses=5)
 
 
-def test_memory_goes_back(besieged: Besieged, timings: Timings) -> None:
+def test_memory_goes_back(besieged: Besieged, measured: Measured) -> None:
     """Half-open exchanges are forgotten, nothing else was kept, and the next flood finds room in
     what the first one left."""
     server = besieged.server
@@ -234,7 +235,7 @@ def test_memory_goes_back(besieged: Besieged, timings: Timings) -> None:
     last = server.resident_octets()
     besieged.attacker.begin_flood(FLOOD_A_SECOND, 5.0, besieged.folder / "flood.log")()
     again = server.resident_octets()
-    timings.add(
+    measured.add(
         f"resident: {first / MEGABYTE:.1f} MB before, {highest / MEGABYTE:.1f} MB after the flood,"
         f" {last / MEGABYTE:.1f} MB once its exchanges were forgotten,"
         f" {again / MEGABYTE:.1f} MB after another flood"

@@ -5,8 +5,9 @@ from __future__ import annotations
 import pytest
 
 from interop.rig.peers import Client
-from interop.rig.scenario import Timings, profile_of
+from interop.rig.scenario import profile_of
 from interop.rig.server import Server
+from support.measured import Measured
 
 
 @pytest.mark.parametrize("pfs", [False, True], ids=["without-pfs", "with-pfs"])
@@ -16,9 +17,9 @@ from interop.rig.server import Server
     ids=["cbc-modp2048", "gcm-ecp256"],
 )
 def test_libreswan(
-    ike: str, esp: str, pfs: bool, server: Server, libreswan: Client, timings: Timings
+    ike: str, esp: str, pfs: bool, server: Server, libreswan: Client, measured: Measured
 ) -> None:
-    timings.session(libreswan.connect(profile_of("alice", ike=ike, esp=esp, pfs=pfs)))
+    measured.add(libreswan.connect(profile_of("alice", ike=ike, esp=esp, pfs=pfs)))
     ping = libreswan.ping(count=5, size=1300)
     assert ping.status == 0, ping.output
     libreswan.hang_up()
@@ -26,8 +27,8 @@ def test_libreswan(
 
 
 def test_libreswan_proposes_what_it_likes(
-    server: Server, libreswan: Client, timings: Timings
+    server: Server, libreswan: Client, measured: Measured
 ) -> None:
     """Its own default lists, nothing chosen by hand."""
-    timings.session(libreswan.connect(profile_of("alice", ike="", esp="")))
+    measured.add(libreswan.connect(profile_of("alice", ike="", esp="")))
     server.await_sessions(1)

@@ -5,18 +5,19 @@ from __future__ import annotations
 import pytest
 
 from interop.rig.peers import Client
-from interop.rig.scenario import Timings, profile_of
+from interop.rig.scenario import profile_of
 from interop.rig.server import Server
+from support.measured import Measured
 
 METHODS = {"mschap-v2": "mschapv2", "chap": "chap", "pap": "pap"}
 
 
 @pytest.mark.parametrize("method", METHODS)
 def test_authentication_method(
-    method: str, server: Server, behind_nat: Client, timings: Timings
+    method: str, server: Server, behind_nat: Client, measured: Measured
 ) -> None:
     """A client that refuses the others gets the one that is left."""
-    timings.session(behind_nat.connect(profile_of("alice", methods=(method,))))
+    measured.add(behind_nat.connect(profile_of("alice", methods=(method,))))
     (seen,) = server.await_sessions(1)
     assert seen["auth"] == METHODS[method]
 
@@ -24,10 +25,10 @@ def test_authentication_method(
 @pytest.mark.parametrize("group", ["modp2048", "ecp256"])
 @pytest.mark.parametrize("cipher", ["aes128-sha1", "aes256-sha256", "aes256-sha1", "3des-sha1"])
 def test_phase1(
-    cipher: str, group: str, server: Server, behind_nat: Client, timings: Timings
+    cipher: str, group: str, server: Server, behind_nat: Client, measured: Measured
 ) -> None:
     proposal = f"{cipher}-{group}"
-    timings.session(behind_nat.connect(profile_of("alice", ike=proposal)))
+    measured.add(behind_nat.connect(profile_of("alice", ike=proposal)))
     (seen,) = server.await_sessions(1)
     assert seen["phase1"] == proposal
 
@@ -44,8 +45,8 @@ def test_phase1(
         "aes256gcm128",
     ],
 )
-def test_phase2(proposal: str, server: Server, behind_nat: Client, timings: Timings) -> None:
-    timings.session(behind_nat.connect(profile_of("alice", esp=proposal)))
+def test_phase2(proposal: str, server: Server, behind_nat: Client, measured: Measured) -> None:
+    measured.add(behind_nat.connect(profile_of("alice", esp=proposal)))
     (seen,) = server.await_sessions(1)
     assert seen["phase2"].startswith(proposal.removesuffix("128"))
     ping = behind_nat.ping(count=3, size=1300)
@@ -54,6 +55,6 @@ def test_phase2(proposal: str, server: Server, behind_nat: Client, timings: Timi
 
 @pytest.mark.parametrize("group", ["modp2048", "ecp256"])
 def test_perfect_forward_secrecy(
-    group: str, server: Server, behind_nat: Client, timings: Timings
+    group: str, server: Server, behind_nat: Client, measured: Measured
 ) -> None:
-    timings.session(behind_nat.connect(profile_of("alice", esp=f"aes256-sha1-{group}")))
+    measured.add(behind_nat.connect(profile_of("alice", esp=f"aes256-sha1-{group}")))

@@ -8,14 +8,15 @@ import pytest
 
 from interop.rig.link import bad_link
 from interop.rig.peers import Client
-from interop.rig.scenario import Timings, profile_of
+from interop.rig.scenario import profile_of
 from interop.rig.server import Server
 from interop.rig.topology import NAT_ADDRESS, OTHER_NAT_ADDRESS, WEB_ADDRESS, Laboratory
+from support.measured import Measured
 
 
 @pytest.mark.parametrize("address", [NAT_ADDRESS, OTHER_NAT_ADDRESS], ids=["port", "address"])
 def test_nat_rebinding_under_traffic(
-    address: str, laboratory: Laboratory, server: Server, behind_nat: Client, timings: Timings
+    address: str, laboratory: Laboratory, server: Server, behind_nat: Client, measured: Measured
 ) -> None:
     """The NAT forgets its mapping while a TCP stream and pings run: both go on."""
     behind_nat.connect(profile_of("alice"))
@@ -33,7 +34,7 @@ def test_nat_rebinding_under_traffic(
     iperf = guest.finish(stream)
     assert iperf.status == 0, iperf.output
     (after,) = server.sessions()
-    timings.add(f"{before['peer']} -> {after['peer']}: {lost} of {match[1]} pings lost")
+    measured.add(f"{before['peer']} -> {after['peer']}: {lost} of {match[1]} pings lost")
     assert after["session"] == before["session"]
     host, _, port = after["peer"].rpartition(":")
     assert host == address
@@ -53,7 +54,7 @@ def test_rebinding_of_an_idle_client(
     assert behind_nat.ping(count=3).status == 0
 
 
-def test_connects_over_a_bad_link(server: Server, behind_nat: Client, timings: Timings) -> None:
+def test_connects_over_a_bad_link(server: Server, behind_nat: Client, measured: Measured) -> None:
     """5 % loss, 50 ms more a round trip, re-ordering, duplicates: slower, but it connects."""
     with bad_link(
         behind_nat.guest,
@@ -64,7 +65,7 @@ def test_connects_over_a_bad_link(server: Server, behind_nat: Client, timings: T
     ):
         for _ in range(4):
             behind_nat.load(profile_of("alice"))
-            timings.session(behind_nat.dial(seconds=40, pings=10))
+            measured.add(behind_nat.dial(seconds=40, pings=10))
             server.await_sessions(1)
 
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 import pytest
 
 from interop.rig.peers import Client, ConnectFailed
-from interop.rig.scenario import Timings, profile_of
+from interop.rig.scenario import profile_of
 from interop.rig.server import Server
+from support.measured import Measured
 
 QUICK_SECONDS = 1.5
 
@@ -14,7 +15,7 @@ QUICK_SECONDS = 1.5
 def refused(
     client: Client,
     server: Server,
-    timings: Timings,
+    measured: Measured,
     *,
     stage: str,
     reason: str,
@@ -30,10 +31,10 @@ def refused(
     line = client.guest.find_line(told, started, timeout=QUICK_SECONDS)
     assert line is not None, failure.value
     began = client.guest.await_line(client.ike.began, started, timeout=0)
-    timings.add(f"the client is told after {line.at - began.at:.3f} s: {line.text}")
+    measured.add(f"the client is told after {line.at - began.at:.3f} s: {line.text}")
     assert line.at - began.at < QUICK_SECONDS
     logged = server.await_log(mark, event="set-up failed", reason=reason)
-    timings.add(f"server: {logged['stage']}: {logged['summary']}; remedy: {logged['remedy']}")
+    measured.add(f"server: {logged['stage']}: {logged['summary']}; remedy: {logged['remedy']}")
     assert logged["stage"] == stage
     assert logged["remedy"]
     assert server.metric("ferrule_failures_total", stage=stage, reason=reason) == before + 1
@@ -41,11 +42,11 @@ def refused(
     assert server.sessions() == []
 
 
-def test_weak_group(server: Server, behind_nat: Client, timings: Timings) -> None:
+def test_weak_group(server: Server, behind_nat: Client, measured: Measured) -> None:
     refused(
         behind_nat,
         server,
-        timings,
+        measured,
         stage="phase1",
         reason="weak_group",
         told="NO_PROPOSAL_CHOSEN",
@@ -53,12 +54,12 @@ def test_weak_group(server: Server, behind_nat: Client, timings: Timings) -> Non
     )
 
 
-def test_wrong_key(server: Server, behind_nat: Client, timings: Timings) -> None:
+def test_wrong_key(server: Server, behind_nat: Client, measured: Measured) -> None:
     """strongSwan prints the notify but waits on: with two keys nothing can be proven to it."""
     refused(
         behind_nat,
         server,
-        timings,
+        measured,
         stage="phase1",
         reason="wrong_key",
         told=r"parsed INFORMATIONAL_V1 request \d+ \[ N\(AUTH_FAILED\) \]",
@@ -66,11 +67,11 @@ def test_wrong_key(server: Server, behind_nat: Client, timings: Timings) -> None
     )
 
 
-def test_no_phase2_proposal(server: Server, behind_nat: Client, timings: Timings) -> None:
+def test_no_phase2_proposal(server: Server, behind_nat: Client, measured: Measured) -> None:
     refused(
         behind_nat,
         server,
-        timings,
+        measured,
         stage="phase2",
         reason="no_phase2_proposal",
         told="NO_PROPOSAL_CHOSEN",
@@ -96,7 +97,7 @@ def test_account(
     method: str,
     server: Server,
     behind_nat: Client,
-    timings: Timings,
+    measured: Measured,
 ) -> None:
     told = {
         "mschap-v2": rf"rcvd \[CHAP Failure id=\S+ \"E={code} R=[01]",
@@ -107,7 +108,7 @@ def test_account(
     refused(
         behind_nat,
         server,
-        timings,
+        measured,
         stage="auth",
         reason=reason,
         told=told,
@@ -117,12 +118,12 @@ def test_account(
     )
 
 
-def test_no_common_method(server: Server, behind_nat: Client, timings: Timings) -> None:
+def test_no_common_method(server: Server, behind_nat: Client, measured: Measured) -> None:
     """A client that takes only MS-CHAPv1, which is off."""
     refused(
         behind_nat,
         server,
-        timings,
+        measured,
         stage="lcp",
         reason="no_auth_method",
         told=r"rcvd \[LCP TermReq|LCP terminated by peer|peer refused",

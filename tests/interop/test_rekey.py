@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import pytest
 
-from interop.rig.scenario import Timings
 from interop.rig.soak import LIFETIMES, Soak
+from support.measured import Measured
 
 
 @pytest.mark.parametrize("name", ["carol", "dora"], ids=["strongswan", "libreswan"])
-def test_pings_through_rekeys(name: str, soak: Soak, timings: Timings) -> None:
+def test_pings_through_rekeys(name: str, soak: Soak, measured: Measured) -> None:
     result = soak.result(name)
-    timings.add(
+    measured.add(
         f"{result.lost} of {result.sent} pings lost in {result.phase1_rekeys} rekeys of phase 1"
         f" and {result.phase2_rekeys} of phase 2"
     )

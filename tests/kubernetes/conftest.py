@@ -12,7 +12,6 @@ from pathlib import Path
 import pytest
 
 from interop.rig import namespaces
-from interop.rig.scenario import Timings
 from tests.kubernetes.cluster.api import Api
 from tests.kubernetes.cluster.binaries import NotBuilt, binary
 from tests.kubernetes.cluster.control_plane import ControlPlane, running
@@ -23,25 +22,6 @@ _TOOLS = Path(__file__).parents[2] / "tools"
 _BUILD_SECONDS = 1800
 _API_PROGRAMS = ("etcd", "kube-apiserver", "kube-controller-manager", "kubectl", "helm")
 _numbers = itertools.count(1)
-_measured = pytest.StashKey[list[tuple[str, str]]]()
-
-
-def pytest_configure(config: pytest.Config) -> None:
-    config.stash[_measured] = []
-
-
-def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    rows = terminalreporter.config.stash[_measured]
-    if rows:
-        terminalreporter.section("kubernetes: measured")
-        for name, text in rows:
-            terminalreporter.write_line(f"{name}: {text}")
-
-
-@pytest.fixture
-def measured(request: pytest.FixtureRequest) -> Timings:
-    """Where a test writes down what it measured."""
-    return Timings(request.node.name, request.config.stash[_measured])
 
 
 @pytest.fixture(scope="session")

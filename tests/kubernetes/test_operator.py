@@ -15,6 +15,7 @@ import pytest
 
 from tests.kubernetes.cluster.api import Api, eventually
 from tests.kubernetes.cluster.control_plane import ControlPlane
+from tests.kubernetes.office import NAME, resource, user
 from tests.kubernetes.operator.pods import Concentrator, Kubelet
 from tests.kubernetes.operator.process import Operator, install_rights, operating
 
@@ -24,22 +25,9 @@ ACCOUNT = "system:serviceaccount:"
 REST_SECONDS = float(os.environ.get("FERRULE_REST_SECONDS", "10"))  # 600 for the whole of it
 
 
-def resource(kind: str, name: str, **spec: Any) -> dict[str, Any]:
-    return {
-        "apiVersion": "ferrule.dev/v1alpha1",
-        "kind": kind,
-        "metadata": {"name": name},
-        "spec": spec,
-    }
-
-
 def gateway(**spec: Any) -> dict[str, Any]:
     whole = {"pools": POOLS, "exposure": {"type": "ClusterIP"}, **spec}
-    return resource("VpnGateway", "office", **whole)
-
-
-def user(name: str, **spec: Any) -> dict[str, Any]:
-    return resource("VpnUser", name, gatewayRef={"name": "office"}, **spec)
+    return resource("VpnGateway", NAME, **whole)
 
 
 class Stage:

@@ -15,8 +15,8 @@ import pytest
 
 from cluster.rig.flows import Clock, Pinging, started_anew
 from interop.rig.peers import Client
-from interop.rig.scenario import Timings
 from interop.rig.topology import WEB_ADDRESS
+from support.measured import Measured
 from support.valkey import server_program
 from tests.kubernetes.cluster.api import CommandRefused, eventually
 from tests.kubernetes.node.cluster import NodeCluster
@@ -129,7 +129,7 @@ def address_of(client: Client) -> str:
 
 
 @contextmanager
-def session_goes_on(client: Client, gateway: Gateway, measured: Timings) -> Iterator[str]:
+def session_goes_on(client: Client, gateway: Gateway, measured: Measured) -> Iterator[str]:
     """What happens meanwhile costs no session: the same address, and nothing begins anew.
 
     Yields the pod that has it."""
@@ -167,7 +167,7 @@ def test_three_replicas_are_ready(gateway: Gateway, node: NodeCluster) -> None:
 
 
 def test_the_container_crashes(
-    gateway: Gateway, node: NodeCluster, alice: Client, measured: Timings
+    gateway: Gateway, node: NodeCluster, alice: Client, measured: Measured
 ) -> None:
     """As when the kernel is out of memory: the kubelet starts it again in the same pod."""
     with session_goes_on(alice, gateway, measured) as pod:
@@ -179,7 +179,7 @@ def test_the_container_crashes(
 
 
 def test_the_pod_is_deleted_by_force(
-    gateway: Gateway, node: NodeCluster, alice: Client, measured: Timings
+    gateway: Gateway, node: NodeCluster, alice: Client, measured: Measured
 ) -> None:
     with session_goes_on(alice, gateway, measured) as pod:
         node.api.kubectl("delete", "pod", pod, *WHERE, "--grace-period=0", "--force")
@@ -187,7 +187,7 @@ def test_the_pod_is_deleted_by_force(
 
 
 def test_the_pod_is_deleted(
-    gateway: Gateway, node: NodeCluster, alice: Client, measured: Timings
+    gateway: Gateway, node: NodeCluster, alice: Client, measured: Measured
 ) -> None:
     """What a drain of its node does."""
     with session_goes_on(alice, gateway, measured) as pod:
@@ -196,7 +196,7 @@ def test_the_pod_is_deleted(
 
 
 def test_a_rolling_update(
-    gateway: Gateway, node: NodeCluster, alice: Client, measured: Timings
+    gateway: Gateway, node: NodeCluster, alice: Client, measured: Measured
 ) -> None:
     with session_goes_on(alice, gateway, measured):
         changed = {**SPEC, "podTemplate": {"annotations": {"example.org/round": "2"}}}
@@ -229,7 +229,7 @@ def place_before(pod: str, node: NodeCluster, gateway: Gateway, client: Client) 
 
 
 def test_fewer_replicas(
-    gateway: Gateway, node: NodeCluster, machine: Client, measured: Timings
+    gateway: Gateway, node: NodeCluster, machine: Client, measured: Measured
 ) -> None:
     last = f"{NAME}-2"
     await_members(gateway, 3)
@@ -247,7 +247,7 @@ def test_fewer_replicas(
 
 
 def test_a_gateway_that_is_turned_off_says_goodbye(
-    gateway: Gateway, node: NodeCluster, machine: Client, measured: Timings
+    gateway: Gateway, node: NodeCluster, machine: Client, measured: Measured
 ) -> None:
     """All pods leave at once: there is nobody to hand clients over to."""
     machine.connect(gateway.profile("alice"), seconds=30)

@@ -112,6 +112,7 @@ class Cluster:
         self._left = asyncio.Event()
         self._why = ""
         self._stands_since = clock()
+        self._has_served = False
         self._closed = False
 
     # --- life
@@ -309,7 +310,9 @@ class Cluster:
             self._left.set()
         if standing is Standing.JOINING and self._membership.epoch is None:
             self._map = ShardMap(0, ())
-        tell = self._log.info if standing in (*SERVING, Standing.LEFT) else self._log.warning
+        worries = self._has_served and standing not in (*SERVING, Standing.LEFT)
+        self._has_served |= standing in SERVING
+        tell = self._log.warning if worries else self._log.info
         tell("standing", standing=standing.value, why=change.why)
 
     # --- the store

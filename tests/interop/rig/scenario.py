@@ -1,10 +1,9 @@
-"""What most tests share: the server's base configuration, its users, and what a test measured."""
+"""What most tests share: the server's base configuration and its users."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from .peers import Session
 from .profiles import Profile
 from .topology import WEB_ADDRESS
 
@@ -38,20 +37,3 @@ CONFIGURATION: dict[str, Any] = {
 def profile_of(user: str, **changes: Any) -> Profile:
     """What a user types in, with changes."""
     return Profile(psk=PSK, user=user, password=PASSWORDS.get(user, "")).but(**changes)
-
-
-class Timings:
-    """What a test measured; printed at the end of the run, and at once with -s."""
-
-    def __init__(self, name: str, rows: list[tuple[str, str]]) -> None:
-        self._name = name
-        self._rows = rows
-
-    def add(self, text: object) -> None:
-        """One line."""
-        self._rows.append((self._name, str(text)))
-        print(f"\n{self._name}: {text}")  # noqa: T201
-
-    def session(self, session: Session, who: str = "") -> None:
-        """The stages of a connection, in seconds since the client's first packet."""
-        self.add(f"{who + ': ' if who else ''}{session}")
